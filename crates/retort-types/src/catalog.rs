@@ -1,0 +1,549 @@
+//! The catalog: who serves which model, on whose account, within which limits. Pure data.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountName, Digest, DomainId, Mode, ModelName, Outcome, ProviderName};
+
+/// A catalog file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Catalog {
+    /// Who serves models.
+    #[serde(default)]
+    pub providers: BTreeMap<ProviderName, Provider>,
+    /// Whose quota pays.
+    #[serde(default)]
+    pub accounts: BTreeMap<AccountName, Account>,
+    /// The models under study.
+    #[serde(default)]
+    pub models: BTreeMap<ModelName, Model>,
+}
+
+/// A wire protocol: the shape of requests and answers.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum WireProtocol {
+    /// `POST /chat/completions` of OpenAI and everyone compatible with it.
+    OpenaiChat,
+    /// `POST /completions`: raw continuation.
+    OpenaiCompletions,
+}
+
+impl WireProtocol {
+    /// Returns the word used in files and columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenaiChat => "openai-chat",
+            Self::OpenaiCompletions => "openai-completions",
+        }
+    }
+
+    /// Returns the protocol that puts prompts of `mode` to a provider that speaks this one, or
+    /// nothing when it cannot: raw text has no chat template, so it never becomes a chat.
+    pub const fn for_mode(self, mode: Mode) -> Option<Self> {
+        match (self, mode) {
+            (Self::OpenaiChat, Mode::Chat) => Some(Self::OpenaiChat),
+            (Self::OpenaiChat | Self::OpenaiCompletions, Mode::Completion) => {
+                Some(Self::OpenaiCompletions)
+            }
+            (Self::OpenaiCompletions, Mode::Chat) => None,
+        }
+    }
+
+    /// Returns the path below `base_url` that the protocol uses unless the catalog says otherwise.
+    pub const fn default_path(self) -> &'static str {
+        match self {
+            Self::OpenaiChat => "/chat/completions",
+            Self::OpenaiCompletions => "/completions",
+        }
+    }
+}
+
+impl fmt::Display for WireProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A provider: one row of the catalog. A new OpenAI-compatible provider is a new row and no code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The wire protocol it speaks.
+    pub wire: WireProtocol,
+    /// Where: scheme, host and the path up to the protocol's own, as `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// Path of chat requests below `base_url`; the protocol's own unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_path: Option<String>,
+    /// Path of raw completion requests below `base_url`; the protocol's own unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_path: Option<String>,
+    /// The provider's terms of use, shown before money is spent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
+    /// How requests are authorised; nothing is sent unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// Further headers of every request. Not for secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Header that carries the sample id, for providers that help to find double payments. Off unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_id_header: Option<String>,
+    /// Quirks of this provider's dialect.
+    #[serde(default, skip_serializing_if = "WireOptions::is_empty")]
+    pub options: WireOptions,
+}
+
+/// Quirks of a dialect. Absent fields mean the protocol's own habit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WireOptions {
+    /// Name of the field that limits the answer's tokens, as `max_completion_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens_field: Option<String>,
+    /// Name of the field that carries the seed, as `random_seed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed_field: Option<String>,
+    /// Parameters that are not sent to it even when asked for, by their names in `params`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub drop_params: BTreeSet<String>,
+    /// Further fields of the request body.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra_body: BTreeMap<String, serde_json::Value>,
+    /// Where streams tell usage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_usage: Option<StreamUsage>,
+    /// Fields of a message that hold reasoning text, in order of preference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_fields: Option<Vec<String>>,
+    /// Most alternatives per token that it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs_max: Option<u32>,
+    /// Whether `output_tokens` leaves reasoning out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_excluded: Option<bool>,
+    /// Errors that mean something else here than in the protocol.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub error_overrides: Vec<ErrorOverride>,
+}
+
+impl WireOptions {
+    /// Returns whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns these options with every field that `over` sets replaced by it; maps and sets join.
+    #[must_use]
+    pub fn overlaid(&self, over: &Self) -> Self {
+        let mut drop_params = self.drop_params.clone();
+        drop_params.extend(over.drop_params.iter().cloned());
+        let mut extra_body = self.extra_body.clone();
+        extra_body.extend(over.extra_body.clone());
+        let mut error_overrides = over.error_overrides.clone();
+        error_overrides.extend(self.error_overrides.iter().cloned());
+        Self {
+            max_tokens_field: over
+                .max_tokens_field
+                .clone()
+                .or_else(|| self.max_tokens_field.clone()),
+            seed_field: over.seed_field.clone().or_else(|| self.seed_field.clone()),
+            drop_params,
+            extra_body,
+            stream_usage: over.stream_usage.or(self.stream_usage),
+            reasoning_fields: over
+                .reasoning_fields
+                .clone()
+                .or_else(|| self.reasoning_fields.clone()),
+            logprobs_max: over.logprobs_max.or(self.logprobs_max),
+            reasoning_excluded: over.reasoning_excluded.or(self.reasoning_excluded),
+            error_overrides,
+        }
+    }
+}
+
+/// Where a provider's streams tell usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamUsage {
+    /// Only when asked by `stream_options.include_usage`.
+    Option,
+    /// Unasked, in the last chunk or in every one.
+    Always,
+    /// Not at all; the option is not sent.
+    Never,
+}
+
+/// An error that means something else at this provider than in its protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorOverride {
+    /// Status that must match; any unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Text that the error's kind, code or message must contain, in any case; any unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
+    /// What it means.
+    pub outcome: Outcome,
+}
+
+/// A provider's terms of use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// Where they are published.
+    pub url: String,
+    /// What matters for measuring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// How requests are authorised. The secret itself is named, never written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Header that carries the secret; `authorization` unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// Text before the secret; `Bearer ` unless set, nothing when the header is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// Environment variable that holds the secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// File that holds the secret; white space around it is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+impl Auth {
+    /// Returns the header's name.
+    pub fn header_name(&self) -> &str {
+        self.header.as_deref().unwrap_or("authorization")
+    }
+
+    /// Returns the text before the secret.
+    pub fn prefix_text(&self) -> &str {
+        match (&self.prefix, &self.header) {
+            (Some(prefix), _) => prefix,
+            (None, Some(_)) => "",
+            (None, None) => "Bearer ",
+        }
+    }
+}
+
+/// An account at a provider. One per provider and quota: two accounts for one model are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// Whose account.
+    pub provider: ProviderName,
+    /// Where the account's own secret is, over the provider's setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// Limits of everything asked on this account together.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+}
+
+/// Limits. Absent ones do not limit; none is ever zero.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Requests per minute, spread evenly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Tokens of prompts and answers together per minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<NonZeroU64>,
+    /// Tokens of prompts per minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens_per_minute: Option<NonZeroU64>,
+    /// Tokens of answers per minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens_per_minute: Option<NonZeroU64>,
+    /// Requests per UTC day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_day: Option<NonZeroU32>,
+    /// Requests at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<NonZeroU32>,
+}
+
+impl Limits {
+    /// Returns whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A model: what is asked for, by which name, and what is publicly known of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The account it is asked on.
+    pub account: AccountName,
+    /// The model's name as sent to the provider.
+    pub model: String,
+    /// Models of one account that share limits; a group of its own unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_group: Option<String>,
+    /// Limits of this model or its group, within the account's.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// What it costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    /// Quirks of this model over its provider's.
+    #[serde(default, skip_serializing_if = "WireOptions::is_empty")]
+    pub overrides: WireOptions,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// The family it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// The base model it was tuned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// Its tokenizer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<String>,
+    /// When it was released, as `YYYY-MM` or `YYYY-MM-DD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<String>,
+    /// What is publicly known of its origin. Selects controls; never enters evidence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_relations: Vec<KnownRelation>,
+}
+
+/// A price, in US dollars per million tokens. Without a source there is no price.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// US dollars per million tokens of prompts.
+    pub input: f64,
+    /// US dollars per million tokens of answers.
+    pub output: f64,
+    /// The day it was read, as `YYYY-MM-DD`.
+    pub as_of: String,
+    /// Where it was read.
+    pub source: String,
+}
+
+impl Price {
+    /// Returns what this many tokens cost, in US dollars.
+    pub fn cost_usd(&self, input_tokens: u64, output_tokens: u64) -> f64 {
+        (input_tokens as f64 * self.input + output_tokens as f64 * self.output) / 1e6
+    }
+}
+
+/// A publicly known relation of a model to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KnownRelation {
+    /// The other model, base or family.
+    pub to: String,
+    /// What relates them.
+    pub kind: RelationKind,
+    /// How sure the source is: `documented`, `reported` or `disputed`.
+    pub confidence: String,
+    /// Where it says so.
+    pub source: String,
+}
+
+/// What relates two models.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RelationKind {
+    /// Tuned from it.
+    FineTune,
+    /// Trained on its outputs.
+    Distillation,
+    /// Merged from it.
+    Merge,
+    /// The same weights under another name.
+    SameModel,
+    /// Made by the same maker in the same line.
+    Sibling,
+    /// Known to be unrelated.
+    Unrelated,
+}
+
+/// Everything a worker needs to ask one model in one mode: the catalog's rows, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// Our name of the model.
+    pub name: ModelName,
+    /// The model as sent.
+    pub request_model: String,
+    /// Who serves it.
+    pub provider: ProviderName,
+    /// Whose quota pays.
+    pub account: AccountName,
+    /// Everything that shares this quota.
+    pub domain: DomainId,
+    /// The provider's own protocol; [`WireProtocol::for_mode`] gives the one for a prompt.
+    pub wire: WireProtocol,
+    /// Scheme, host and path prefix, without a slash at the end.
+    pub base_url: String,
+    /// Path of chat requests below `base_url`, when it is not the protocol's own.
+    pub chat_path: Option<String>,
+    /// Path of raw completion requests below `base_url`, when it is not the protocol's own.
+    pub completion_path: Option<String>,
+    /// How requests are authorised: the provider's setting under the account's.
+    pub auth: Option<Auth>,
+    /// Further headers.
+    pub headers: BTreeMap<String, String>,
+    /// Header that carries the sample id.
+    pub sample_id_header: Option<String>,
+    /// Quirks: the provider's under the model's.
+    pub options: WireOptions,
+    /// What it costs.
+    pub price: Option<Price>,
+}
+
+impl Endpoint {
+    /// Returns the URL that prompts of `mode` are posted to, or nothing when it cannot be asked so.
+    pub fn url(&self, mode: Mode) -> Option<String> {
+        let protocol = self.wire.for_mode(mode)?;
+        let path = match mode {
+            Mode::Chat => self.chat_path.as_deref(),
+            Mode::Completion => self.completion_path.as_deref(),
+        };
+        Some(format!(
+            "{}{}",
+            self.base_url,
+            path.unwrap_or(protocol.default_path())
+        ))
+    }
+
+    /// Returns the digest of what decides which model answers and what it is sent: not limits,
+    /// prices or keys, and not the port of a loopback host, which changes from run to run.
+    pub fn identity(&self) -> Digest {
+        Digest::of_json(&serde_json::json!({
+            "request_model": self.request_model,
+            "provider": self.provider,
+            "wire": self.wire,
+            "base_url": without_loopback_port(&self.base_url),
+            "chat_path": self.chat_path,
+            "completion_path": self.completion_path,
+            "headers": self.headers,
+            "options": self.options,
+        }))
+        .expect("strings and numbers that came from JSON or YAML always serialize")
+    }
+
+    /// Returns host and port of the URL, without user info.
+    pub fn host(&self) -> &str {
+        host_and_port(&self.base_url)
+    }
+
+    /// Returns whether the host is this machine.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback_host(self.host())
+    }
+}
+
+/// Returns host and port of `url`, without scheme, user info, path or query.
+pub fn host_and_port(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host)
+}
+
+/// Returns whether `host`, with or without a port, is this machine.
+pub fn is_loopback_host(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => host.split(':').next().unwrap_or(host),
+    };
+    name == "localhost"
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn without_loopback_port(url: &str) -> String {
+    let host = host_and_port(url);
+    if !is_loopback_host(host) {
+        return url.to_owned();
+    }
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name,
+        _ => host,
+    };
+    url.replacen(host, name, 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_recognised_and_its_port_left_out() {
+        for host in [
+            "127.0.0.1:80",
+            "localhost",
+            "localhost:9",
+            "[::1]:80",
+            "127.8.0.1",
+        ] {
+            assert!(is_loopback_host(host), "{host}");
+        }
+        for host in [
+            "api.openai.com",
+            "10.0.0.1:80",
+            "localhost.example.com",
+            "[2001:db8::1]:80",
+        ] {
+            assert!(!is_loopback_host(host), "{host}");
+        }
+        assert_eq!(
+            without_loopback_port("http://127.0.0.1:8080/v1"),
+            "http://127.0.0.1/v1"
+        );
+        assert_eq!(
+            without_loopback_port("http://[::1]:8080/v1"),
+            "http://[::1]/v1"
+        );
+        assert_eq!(
+            without_loopback_port("https://h:8443/v1"),
+            "https://h:8443/v1"
+        );
+        assert_eq!(host_and_port("https://user:pw@h:1/p?q"), "h:1");
+    }
+
+    #[test]
+    fn a_header_of_its_own_has_no_prefix() {
+        assert_eq!(Auth::default().prefix_text(), "Bearer ");
+        let auth = Auth {
+            header: Some("x-api-key".to_owned()),
+            ..Auth::default()
+        };
+        assert_eq!((auth.header_name(), auth.prefix_text()), ("x-api-key", ""));
+    }
+
+    #[test]
+    fn chat_templates_are_never_invented() {
+        assert_eq!(WireProtocol::OpenaiCompletions.for_mode(Mode::Chat), None);
+        assert_eq!(
+            WireProtocol::OpenaiChat.for_mode(Mode::Completion),
+            Some(WireProtocol::OpenaiCompletions)
+        );
+    }
+}

@@ -63,6 +63,12 @@ impl fmt::Debug for Timestamp {
     }
 }
 
+/// Tells the time of day. Passed in wherever a timestamp reaches a dataset, so that tests decide it.
+pub trait WallClock: Send + Sync + fmt::Debug {
+    /// Returns the time now.
+    fn now(&self) -> Timestamp;
+}
+
 /// Text that should have been an RFC 3339 time was not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a time like 2026-11-24T09:30:00Z")]

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Builds everything and runs every test. Needs Rust and a C compiler; nothing else.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+need() {
+  command -v "$1" >/dev/null 2>&1 || { echo "error: $1 is missing: $2" >&2; exit 1; }
+}
+need cargo "install Rust 1.95 or newer (rustup.rs)"
+need cc "install a C compiler (Debian: apt-get install gcc)"
+need sh "install a POSIX shell"
+
+# One feature set for the whole workspace, built once.
+cargo test --workspace --locked "$@"

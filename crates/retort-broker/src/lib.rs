@@ -1,1 +1,26 @@
-//! stub
+//! Work queues and topics between coordinator and workers.
+//!
+//! [`Broker`] is what every twin offers; [`MemoryBroker`] is the twin within one process. A queue
+//! gives each message to one consumer until it is acknowledged; a [`Topic`] gives each subscriber
+//! its own copy and may lose it. Delivery is at least once: whoever consumes must recognise a
+//! message it has seen. No twin looks inside a message.
+//!
+//! The feature `testkit` opens `conformance`, the properties every twin must have.
+
+mod broker;
+#[cfg(any(test, feature = "testkit"))]
+pub mod conformance;
+mod dead;
+mod delivery;
+mod error;
+mod memory;
+mod message;
+mod queue;
+
+pub use broker::{Broker, Capabilities, ConsumeOptions, Consumer, Subscription};
+pub use dead::{DEAD_KIND, DeadLetter, DeadLetterError, REASON_MAX_BYTES};
+pub use delivery::{Acker, Delivery, Settle};
+pub use error::{AckError, BrokerError};
+pub use memory::{MemoryBroker, TOPIC_BACKLOG};
+pub use message::{MESSAGE_MAX_BYTES, Message};
+pub use queue::{DELIVERY_LIMIT, InvalidQueueName, QUEUE_LENGTH_MAX, Queue, Topic};

@@ -1,0 +1,1 @@
+//! The properties every twin must have.

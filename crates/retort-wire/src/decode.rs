@@ -1,0 +1,454 @@
+//! From the bytes of an answer to an outcome and a reply. Each protocol's own reading is in its
+//! module; how an answer ended and what follows from it is decided here.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderMap, header};
+use retort_types::catalog::{ErrorOverride, WireOptions};
+use retort_types::reply::{ProviderError, Reply, StreamEnd};
+use retort_types::{AnnouncedLimits, Outcome, Timestamp, WireProtocol};
+
+use crate::errors::{self, Found};
+use crate::headers::request_id;
+use crate::limits;
+use crate::openai;
+use crate::sse::SseParser;
+
+/// Longest body of an answer that is no stream, in bytes: hundreds of times the longest text on
+/// offer, and room for twenty alternatives at each of 20,000 tokens.
+const ANSWER_MAX_BYTES: usize = 32 << 20;
+
+/// How much of an error's body is read, in bytes. The rest could not change what it means.
+const ERROR_BODY_MAX_BYTES: usize = 1 << 20;
+
+/// What is known of an answer before its body.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerHead<'a> {
+    /// Status code.
+    pub status: u16,
+    /// Headers.
+    pub headers: &'a HeaderMap,
+    /// When it arrived. Times in headers count from the `date` header where there is one.
+    pub received_at: Timestamp,
+}
+
+/// How a body ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BodyEnd {
+    /// The transport says that it is whole.
+    Complete,
+    /// It broke off; why, in our words.
+    Broken(String),
+    /// It was not read further because it exceeded a cap.
+    TooLarge,
+}
+
+/// What an answer said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// How the attempt ended.
+    pub outcome: Outcome,
+    /// What was answered, as far as it could be read.
+    pub reply: Reply,
+    /// How the body ended; absent when there was none.
+    pub stream_end: Option<StreamEnd>,
+    /// A fault after the protocol's end, which did not hurt the answer.
+    pub late_fault: Option<String>,
+    /// The provider's error, if it told one.
+    pub error: Option<ProviderError>,
+    /// What it said about its limits.
+    pub limits: AnnouncedLimits,
+    /// Time from sending to the first chunk with text or reasoning; streams only.
+    pub ttft: Option<Duration>,
+    /// The provider's id of the request, from the headers.
+    pub provider_request_id: Option<String>,
+}
+
+/// Nothing was decoded.
+impl Default for Decoded {
+    fn default() -> Self {
+        Self {
+            outcome: Outcome::Undecodable,
+            reply: Reply::default(),
+            stream_end: None,
+            late_fault: None,
+            error: None,
+            limits: AnnouncedLimits::default(),
+            ttft: None,
+            provider_request_id: None,
+        }
+    }
+}
+
+/// What keeps an answer from being used although it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A part does not follow the protocol, so that text may be missing.
+    Unreadable,
+    /// A part exceeded a cap.
+    TooLarge,
+}
+
+/// What a protocol's module put together.
+pub(crate) struct Assembled {
+    pub(crate) reply: Reply,
+    /// Whether there was an answer at all, be it empty.
+    pub(crate) has_answer: bool,
+    /// Whether the protocol's end was seen.
+    pub(crate) has_ended: bool,
+    /// How an answer that ended so and is whole counts.
+    pub(crate) ended_as: Outcome,
+    pub(crate) fault: Option<Fault>,
+    /// An error instead of an answer, or in the middle of one.
+    pub(crate) error: Option<Found>,
+    /// An error that came after the end of the answer, or beside something that is no answer.
+    pub(crate) late_error: Option<Found>,
+    pub(crate) ttft: Option<Duration>,
+}
+
+/// How the body is framed.
+enum Framing {
+    /// Not known before its first telling byte.
+    Unknown,
+    /// One JSON value, or an error of any kind.
+    Whole(Whole),
+    /// Server-sent events.
+    Events(SseParser),
+}
+
+/// A body that is read when it is complete.
+struct Whole {
+    bytes: Vec<u8>,
+    max_bytes: usize,
+    is_cut: bool,
+}
+
+impl Whole {
+    const fn up_to(max_bytes: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            max_bytes,
+            is_cut: false,
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let room = self.max_bytes - self.bytes.len();
+        self.is_cut |= bytes.len() > room;
+        self.bytes
+            .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+}
+
+/// Reads one answer. Owns all it needs and holds a bounded amount of memory.
+pub struct Decoder {
+    status: u16,
+    is_declared_stream: bool,
+    framing: Framing,
+    assembler: Assembler,
+    overrides: Vec<ErrorOverride>,
+    limits: AnnouncedLimits,
+    /// The provider's time when the answer was sent, or ours when it arrived.
+    now: Timestamp,
+    error_kind: Option<String>,
+    provider_request_id: Option<String>,
+    last_arrival: Duration,
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The text of an answer stays out of logs.
+        f.debug_struct("Decoder")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Puts answers together, by protocol.
+enum Assembler {
+    Openai(openai::Assembler),
+}
+
+impl Assembler {
+    fn new(protocol: WireProtocol, options: &WireOptions, now: Timestamp) -> Self {
+        match protocol {
+            WireProtocol::OpenaiChat | WireProtocol::OpenaiCompletions => {
+                Self::Openai(openai::Assembler::new(protocol, options, now))
+            }
+        }
+    }
+}
+
+impl Decoder {
+    /// Returns a decoder for one answer. `streamed` says whether a streamed one was asked for;
+    /// an answer of the other kind is read as well.
+    pub fn new(
+        protocol: WireProtocol,
+        options: &WireOptions,
+        streamed: bool,
+        head: &AnswerHead<'_>,
+    ) -> Self {
+        let (limits, now) = limits::announced(head.headers, head.received_at);
+        let content_type = head
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok());
+        let error_kind = head
+            .headers
+            .get("x-amzn-errortype")
+            .and_then(|v| v.to_str().ok());
+        let framing = if is_success(head.status) {
+            Framing::Unknown
+        } else {
+            Framing::Whole(Whole::up_to(ERROR_BODY_MAX_BYTES))
+        };
+        Self {
+            status: head.status,
+            is_declared_stream: content_type.map_or(streamed, |kind| {
+                kind.to_ascii_lowercase().contains("event-stream")
+            }),
+            framing,
+            assembler: Assembler::new(protocol, options, now),
+            overrides: options.error_overrides.clone(),
+            limits,
+            now,
+            error_kind: error_kind.map(str::to_owned),
+            provider_request_id: request_id(head.headers),
+            last_arrival: Duration::ZERO,
+        }
+    }
+
+    /// Reads `bytes`, which are free of content coding and may be split anywhere. `since_sent` is
+    /// the time from sending the request to their arrival.
+    pub fn push(&mut self, bytes: &[u8], since_sent: Duration) {
+        self.last_arrival = since_sent;
+        let bytes = match self.framing {
+            Framing::Unknown => without_lead(bytes),
+            Framing::Whole(_) | Framing::Events(_) => bytes,
+        };
+        let Some(first) = bytes.first() else {
+            return;
+        };
+        if matches!(self.framing, Framing::Unknown) {
+            self.framing = framing(*first, self.is_declared_stream);
+        }
+        match &mut self.framing {
+            Framing::Unknown => {}
+            Framing::Whole(whole) => whole.push(bytes),
+            Framing::Events(parser) => {
+                let Assembler::Openai(assembler) = &mut self.assembler;
+                parser.push(bytes, &mut |name, data| {
+                    assembler.event(name, data, since_sent);
+                });
+            }
+        }
+    }
+
+    /// Returns whether a stream's last word was seen, after which nothing more is worth waiting
+    /// for. Usage may follow a finish reason, which alone is therefore not the last word here.
+    pub const fn is_done(&self) -> bool {
+        let Assembler::Openai(assembler) = &self.assembler;
+        assembler.is_done()
+    }
+
+    /// Returns what the answer said, given how its body ended.
+    pub fn finish(self, end: BodyEnd) -> Decoded {
+        let Self {
+            status,
+            framing,
+            assembler,
+            overrides,
+            mut limits,
+            ..
+        } = self;
+        let mut decoded = if is_success(status) {
+            let (assembled, body) = assembled(framing, assembler, self.last_arrival);
+            let end = if body.is_overflown {
+                BodyEnd::TooLarge
+            } else {
+                end
+            };
+            match assembled.error {
+                Some(_) => in_band_error(status, assembled, &overrides),
+                None => answer(assembled, &body, end),
+            }
+        } else {
+            let body = match framing {
+                Framing::Whole(whole) => whole.bytes,
+                Framing::Unknown | Framing::Events(_) => Vec::new(),
+            };
+            let mut found = errors::read(&String::from_utf8_lossy(&body), self.now);
+            found.error.kind = found.error.kind.or(self.error_kind);
+            let stream_end = match end {
+                BodyEnd::Complete => (!body.is_empty()).then_some(StreamEnd::Complete),
+                BodyEnd::Broken(_) | BodyEnd::TooLarge => Some(StreamEnd::Cut),
+            };
+            let outcome = errors::outcome(status, &found, &overrides);
+            Decoded {
+                outcome,
+                stream_end,
+                ..with_error(found)
+            }
+        };
+        limits.retry_after = limits.retry_after.max(decoded.limits.retry_after);
+        if decoded.outcome == Outcome::RateLimited && limits.retry_after.is_none() {
+            limits.retry_after = limits::wait_until_reset(&limits.counts);
+        }
+        decoded.limits = limits;
+        decoded.provider_request_id = self.provider_request_id;
+        decoded
+    }
+}
+
+const fn is_success(status: u16) -> bool {
+    matches!(status, 200..=299)
+}
+
+/// Returns `bytes` without blank space and byte order marks in front, which providers send to keep
+/// a connection alive.
+fn without_lead(bytes: &[u8]) -> &[u8] {
+    let is_lead = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf);
+    let start = bytes
+        .iter()
+        .position(|byte| !is_lead(byte))
+        .unwrap_or(bytes.len());
+    bytes.get(start..).unwrap_or_default()
+}
+
+/// Returns the framing that the first telling byte shows, which is surer than the declared type:
+/// JSON answers to streaming requests and events under a JSON type both occur.
+const fn framing(first: u8, is_declared_stream: bool) -> Framing {
+    match first {
+        b'{' | b'[' => Framing::Whole(Whole::up_to(ANSWER_MAX_BYTES)),
+        // Of a comment, `data`, `event`, `id` and `retry`; no JSON text that could be an answer
+        // begins so.
+        b':' | b'd' | b'e' | b'i' | b'r' => Framing::Events(SseParser::new()),
+        _ if is_declared_stream => Framing::Events(SseParser::new()),
+        _ => Framing::Whole(Whole::up_to(ANSWER_MAX_BYTES)),
+    }
+}
+
+/// What the body turned out to be.
+struct Body {
+    kind: BodyKind,
+    is_overflown: bool,
+}
+
+enum BodyKind {
+    Empty,
+    Whole,
+    Events,
+}
+
+fn assembled(framing: Framing, assembler: Assembler, last_arrival: Duration) -> (Assembled, Body) {
+    let Assembler::Openai(mut assembler) = assembler;
+    let (kind, is_overflown) = match framing {
+        Framing::Unknown => (BodyKind::Empty, false),
+        Framing::Whole(whole) => {
+            assembler.whole(&String::from_utf8_lossy(&whole.bytes));
+            (BodyKind::Whole, whole.is_cut)
+        }
+        Framing::Events(mut parser) => {
+            parser.finish(&mut |name, data| assembler.last_event(name, data, last_arrival));
+            let kind = if parser.has_events() {
+                BodyKind::Events
+            } else {
+                BodyKind::Whole
+            };
+            (kind, parser.is_overflown())
+        }
+    };
+    (assembler.finish(), Body { kind, is_overflown })
+}
+
+/// Returns the decoding of an error that came with a status of success.
+fn in_band_error(status: u16, assembled: Assembled, overrides: &[ErrorOverride]) -> Decoded {
+    let found = assembled.error.unwrap_or_default();
+    Decoded {
+        outcome: errors::outcome(status, &found, overrides),
+        reply: assembled.reply,
+        stream_end: Some(StreamEnd::Error),
+        ttft: assembled.ttft,
+        ..with_error(found)
+    }
+}
+
+fn answer(assembled: Assembled, body: &Body, end: BodyEnd) -> Decoded {
+    let Assembled {
+        reply,
+        has_answer,
+        has_ended,
+        fault,
+        late_error,
+        ttft,
+        ..
+    } = assembled;
+    let is_usable = has_ended && has_answer && fault.is_none();
+    let (outcome, stream_end) = if is_usable {
+        let is_failure = matches!(
+            assembled.ended_as,
+            Outcome::ProviderError | Outcome::Overloaded
+        );
+        let stream_end = if is_failure {
+            StreamEnd::Error
+        } else {
+            StreamEnd::Complete
+        };
+        (assembled.ended_as, Some(stream_end))
+    } else if has_ended {
+        (Outcome::Undecodable, Some(StreamEnd::Complete))
+    } else {
+        unfinished(fault, &body.kind, &end)
+    };
+    let late_fault = match end {
+        _ if !has_ended => None,
+        BodyEnd::Broken(why) => Some(why),
+        BodyEnd::TooLarge => Some("body too large".to_owned()),
+        BodyEnd::Complete if is_usable && late_error.is_some() => {
+            Some("error after the end".to_owned())
+        }
+        BodyEnd::Complete => None,
+    };
+    let told = late_error.map(with_error).unwrap_or_default();
+    Decoded {
+        outcome,
+        reply,
+        stream_end,
+        late_fault,
+        ttft,
+        ..told
+    }
+}
+
+/// Returns how an answer counts whose end was not seen: never as an answer.
+fn unfinished(
+    fault: Option<Fault>,
+    kind: &BodyKind,
+    end: &BodyEnd,
+) -> (Outcome, Option<StreamEnd>) {
+    if *end == BodyEnd::TooLarge || fault == Some(Fault::TooLarge) {
+        return (Outcome::Undecodable, Some(StreamEnd::Cut));
+    }
+    if matches!(end, BodyEnd::Broken(_)) {
+        return (Outcome::Cut, Some(StreamEnd::Cut));
+    }
+    match kind {
+        BodyKind::Empty => (Outcome::Undecodable, None),
+        BodyKind::Whole => (Outcome::Undecodable, Some(StreamEnd::Complete)),
+        BodyKind::Events if fault.is_some() => (Outcome::Undecodable, Some(StreamEnd::Cut)),
+        BodyKind::Events => (Outcome::Cut, Some(StreamEnd::Cut)),
+    }
+}
+
+/// Returns a decoding that holds only what an error tells.
+fn with_error(found: Found) -> Decoded {
+    Decoded {
+        limits: AnnouncedLimits {
+            retry_after: found.wait,
+            counts: Vec::new(),
+        },
+        error: (found.error != ProviderError::default()).then_some(found.error),
+        ..Decoded::default()
+    }
+}

@@ -1,0 +1,247 @@
+//! JSON fields read field by field: a wrong type makes a field absent instead of losing the answer.
+//!
+//! Leaves are taken as raw JSON and borrowed from it where they hold no escapes.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A string, or nothing when the field holds something else.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Text<'a>(pub(crate) Option<Cow<'a, str>>);
+
+impl<'a> Text<'a> {
+    /// Returns the text unless it is absent or empty: many providers write "" for "not told".
+    pub(crate) fn told(&self) -> Option<&str> {
+        self.0.as_deref().filter(|text| !text.is_empty())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(text_of(<&RawValue>::deserialize(deserializer)?.get())))
+    }
+}
+
+/// Returns the string that `raw` is, or nothing when it is not one.
+pub(crate) fn text_of(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    let text: Option<String> = serde_json::from_str(raw)
+        .or_else(|_| serde_json::from_str(&without_lone_surrogates(raw)))
+        .ok();
+    text.map(Cow::Owned)
+}
+
+/// Returns the JSON string `raw` with escapes of half characters replaced by the replacement
+/// character. Servers that cut UTF-16 text into chunks send such halves.
+fn without_lone_surrogates(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        let unit = code_unit(after);
+        let pair = after
+            .split_at_checked(5)
+            .and_then(|(_, tail)| code_unit(tail.strip_prefix('\\')?));
+        let taken = match (unit, pair) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 11,
+            (Some(0xd800..=0xdfff), _) => {
+                out.push('\u{fffd}');
+                rest = after.get(5..).unwrap_or_default();
+                continue;
+            }
+            // Two bytes at a time, so that an escaped backslash does not begin another escape.
+            _ => after.chars().next().map_or(0, char::len_utf8),
+        };
+        out.push('\\');
+        let (escape, tail) = after.split_at_checked(taken).unwrap_or((after, ""));
+        out.push_str(escape);
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Returns the code unit of an escape whose backslash is already taken: `ud83d`.
+fn code_unit(escape: &str) -> Option<u32> {
+    u32::from_str_radix(escape.strip_prefix('u')?.get(..4)?, 16).ok()
+}
+
+/// A finite number, or nothing when the field holds something else. Numbers in quotes count.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Number(pub(crate) Option<f64>);
+
+impl Number {
+    /// Returns it as a count, or nothing when it is not a whole one within range.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range is checked before"
+    )]
+    pub(crate) fn count(self) -> Option<u32> {
+        let number = self.0?;
+        (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number))
+            .then_some(number as u32)
+    }
+
+    /// Returns it in single precision, or nothing when it does not fit.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "what does not fit is told apart after"
+    )]
+    pub(crate) fn single(self) -> Option<f32> {
+        self.0
+            .map(|number| number as f32)
+            .filter(|number| number.is_finite())
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let digits = raw.trim_matches('"');
+        let begins_like_a_number =
+            digits.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.');
+        let number = begins_like_a_number
+            .then(|| digits.parse::<f64>().ok())
+            .flatten();
+        Ok(Self(number.filter(|number| number.is_finite())))
+    }
+}
+
+/// An object, or nothing when the field holds something else.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) Option<T>);
+
+impl<T> Default for Object<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+/// A list, or nothing when the field holds something else.
+#[derive(Debug)]
+pub(crate) struct List<T>(pub(crate) Option<Vec<T>>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+/// Visits values that are not of the wanted kind: they are read over.
+macro_rules! otherwise_absent {
+    () => {
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("any JSON value")
+        }
+
+        fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(Self::Value::default())
+        }
+
+        fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(Self::Value::default())
+        }
+
+        fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(Self::Value::default())
+        }
+
+        fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(Self::Value::default())
+        }
+
+        fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+            Ok(Self::Value::default())
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(Self::Value::default())
+        }
+    };
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    otherwise_absent!();
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(|value| Object(Some(value)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Object(None))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ListVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+    type Value = List<T>;
+
+    otherwise_absent!();
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(List(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(List(Some(items)))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListVisitor(PhantomData))
+    }
+}
+
+/// The key of an object's entry, borrowed where it holds no escapes.
+pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
+
+struct KeyVisitor;
+
+impl<'de> Visitor<'de> for KeyVisitor {
+    type Value = Key<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, key: &'de str) -> Result<Self::Value, E> {
+        Ok(Key(Cow::Borrowed(key)))
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(Key(Cow::Owned(key.to_owned())))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}

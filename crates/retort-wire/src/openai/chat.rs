@@ -1,0 +1,63 @@
+//! `openai-chat`: a conversation to `POST /chat/completions`.
+
+use retort_types::PromptInput;
+use serde::Serialize;
+use serde_json::json;
+
+use super::request;
+use crate::encode::{Ask, EncodeError, EncodedRequest};
+
+#[derive(Serialize)]
+struct SentMessage<'a> {
+    role: &'a str,
+    content: &'a str,
+}
+
+/// Returns the request, with the system text as its first message.
+pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
+    let messages = messages(ask)?;
+    let params = request::kept(ask.params, ask.options);
+    if params.echo.is_some() {
+        return Err(EncodeError::Unsupported {
+            protocol: ask.protocol,
+            param: "echo",
+        });
+    }
+    let mut fields = request::shared_fields(ask, &params)?;
+    if let Some(alternatives) = request::alternatives(ask, &params)? {
+        fields.insert("logprobs".to_owned(), json!(true));
+        // Zero alternatives is the habit, and some servers take a written zero for "no logprobs".
+        if alternatives > 0 {
+            fields.insert("top_logprobs".to_owned(), json!(alternatives));
+        }
+    }
+    if let Some(effort) = &params.reasoning_effort {
+        fields.insert("reasoning_effort".to_owned(), json!(effort));
+    }
+    request::finish(ask, &params, fields, ("messages", &messages))
+}
+
+fn messages<'a>(ask: &Ask<'a>) -> Result<Vec<SentMessage<'a>>, EncodeError> {
+    let given = match ask.input {
+        PromptInput::Messages(messages) => messages,
+        PromptInput::Text(_) => {
+            return Err(EncodeError::WrongInput {
+                protocol: ask.protocol,
+                takes: "a conversation",
+                given: "raw text",
+            });
+        }
+    };
+    if given.is_empty() {
+        return Err(EncodeError::NoMessages);
+    }
+    let system = ask.system.map(|content| SentMessage {
+        role: "system",
+        content,
+    });
+    let asked = given.iter().map(|message| SentMessage {
+        role: &message.role,
+        content: &message.content,
+    });
+    Ok(system.into_iter().chain(asked).collect())
+}

@@ -1,0 +1,96 @@
+//! Errors of the HTTP library, in a few words of ours.
+//!
+//! The library tells some causes only in the text of its errors; the tests of exchanges meet each
+//! of them, so that a new version with other words is noticed.
+
+use std::error::Error;
+use std::io;
+
+use crate::{Ending, Phase, Which};
+
+/// Returns how an exchange ended whose request could not be sent or got no head.
+pub(crate) fn before_head(error: &reqwest::Error) -> Ending {
+    let cause = cause(error);
+    if error.is_connect() {
+        if error.is_timeout() {
+            return Ending::TimedOut(Phase::Connect);
+        }
+        return Ending::ConnectFailed(cause.unwrap_or("failed"));
+    }
+    match cause {
+        Some(HEAD_TOO_LARGE) => Ending::TooLarge(Which::Head),
+        Some(cause) => Ending::Broken(cause),
+        None => Ending::Broken("protocol"),
+    }
+}
+
+/// Returns how an exchange ended whose body broke off.
+pub(crate) fn within_body(error: &reqwest::Error) -> Ending {
+    Ending::Broken(cause(error).unwrap_or("protocol"))
+}
+
+const HEAD_TOO_LARGE: &str = "head too large";
+
+/// Returns the first cause that is known, from the outermost error to the innermost.
+fn cause(error: &reqwest::Error) -> Option<&'static str> {
+    let mut next: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(error) = next {
+        if let Some(cause) = known(error) {
+            return Some(cause);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn known(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls(error));
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        // What an I/O error wraps is not among its sources.
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            return Some(tls(error));
+        }
+        return io_cause(error);
+    }
+    match error.to_string().as_str() {
+        "dns error" => Some("dns"),
+        "message head is too large" => Some(HEAD_TOO_LARGE),
+        "connection closed before message completed" | "channel closed" => Some("closed early"),
+        "operation was canceled" => Some("closed early"),
+        text if text.contains("error received: ") => Some("reset"),
+        _ => None,
+    }
+}
+
+fn tls(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+            "tls certificate"
+        }
+        _ => "tls",
+    }
+}
+
+fn io_cause(error: &io::Error) -> Option<&'static str> {
+    /// `ENFILE` and `EMFILE`, alike on every Unix. A limit of ours, not the host's fault.
+    const OUT_OF_FILES: [i32; 2] = [23, 24];
+    if error
+        .raw_os_error()
+        .is_some_and(|code| OUT_OF_FILES.contains(&code))
+    {
+        return Some("too many open files");
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Some("refused"),
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => Some("reset"),
+        io::ErrorKind::UnexpectedEof => Some("closed early"),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Some("unreachable"),
+        io::ErrorKind::TimedOut => Some("no answer"),
+        io::ErrorKind::AddrNotAvailable => Some("no free port"),
+        _ => None,
+    }
+}

@@ -135,88 +135,84 @@ fn in_object(outer: &Map<String, Value>, now: Timestamp, levels: usize) -> Optio
 
 /// Returns what the fields of one object say, without what they wrap.
 fn own_words(fields: &Map<String, Value>, now: Timestamp) -> Found {
-    let word = |names: &[&str]| {
-        names
-            .iter()
-            .filter_map(|name| fields.get(*name))
-            .find_map(|value| match value {
-                Value::String(text) if !text.is_empty() && text != "error" => Some(text.clone()),
-                Value::Number(number) => Some(number.to_string()),
-                _ => None,
-            })
-    };
-    let messages = [
-        "message",
-        "detail",
-        "error_message",
-        "error_description",
-        "msg",
-        "Message",
-    ];
-    let mut message = messages
-        .iter()
-        .filter_map(|name| fields.get(*name))
-        .find_map(message_of);
+    let mut message = told(fields, &MESSAGE_FIELDS).find_map(|value| message_of(value, 2));
     let metadata = fields.get("metadata");
     if let Some(Value::String(raw)) = metadata.and_then(|metadata| metadata.get("raw")) {
         // A router's own message says only that something failed upstream.
         message = Some(message.map_or_else(|| raw.clone(), |own| format!("{own}: {raw}")));
     }
-    let numbers = ["code", "status", "status_code", "statusCode"];
-    let status = numbers
-        .iter()
-        .filter_map(|name| fields.get(*name))
-        .find_map(status_of);
     let details = fields.get("details");
-    let code = details
-        .and_then(|details| details.get("error_code"))
-        .and_then(Value::as_str);
+    let code = details.and_then(|details| details.get("error_code"));
     Found {
         error: ProviderError {
-            kind: word(&["type", "status", "error_type", "__type", "title"])
-                .filter(|kind| !kind.starts_with(|c: char| c.is_ascii_digit())),
+            kind: told(fields, &KIND_FIELDS)
+                .filter_map(word_of)
+                .find(|kind| !kind.starts_with(|c: char| c.is_ascii_digit())),
             code: code
-                .map(str::to_owned)
-                .or_else(|| word(&["code", "error_code"])),
+                .into_iter()
+                .chain(told(fields, &["code", "error_code"]))
+                .find_map(word_of),
             message,
         },
-        status,
+        status: told(fields, &STATUS_FIELDS).find_map(status_of),
         wait: durations::in_details(details, metadata, now),
         reasons: reasons(details),
     }
 }
 
+/// Fields that hold a message, the usual first.
+const MESSAGE_FIELDS: [&str; 7] = [
+    "message",
+    "detail",
+    "error_message",
+    "error_description",
+    "msg",
+    "Message",
+    "error",
+];
+
+/// Fields that hold a kind of error, the usual first.
+const KIND_FIELDS: [&str; 5] = ["type", "status", "error_type", "__type", "title"];
+
+/// Fields that may hold a status.
+const STATUS_FIELDS: [&str; 4] = ["code", "status", "status_code", "statusCode"];
+
+fn told<'a>(
+    fields: &'a Map<String, Value>,
+    names: &'a [&str],
+) -> impl Iterator<Item = &'a Value> + 'a {
+    names.iter().filter_map(|name| fields.get(*name))
+}
+
+fn word_of(value: &Value) -> Option<String> {
+    match value {
+        // "error" as a kind of error says nothing.
+        Value::String(text) if !text.is_empty() && text != "error" => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
+    }
+}
+
 fn status_of(value: &Value) -> Option<u16> {
-    let number = match value {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    };
-    number
-        .and_then(|n| u16::try_from(n).ok())
-        .filter(|status| (400..600).contains(status))
+    let status = word_of(value)?.parse().ok()?;
+    (400..600).contains(&status).then_some(status)
 }
 
 /// Returns a message, which some providers nest. Of a list of invalid fields only place and rule
 /// are taken: the refused values may be the prompt.
-fn message_of(value: &Value) -> Option<String> {
+fn message_of(value: &Value, levels: usize) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
         Value::Array(items) => {
             let messages: Vec<String> = items.iter().filter_map(invalid_field).collect();
             (!messages.is_empty()).then(|| messages.join("; "))
         }
-        Value::Object(fields) => ["message", "msg", "detail", "error"]
-            .iter()
-            .filter_map(|name| fields.get(*name))
-            .find_map(|inner| match inner {
-                Value::String(text) => Some(text.clone()),
-                Value::Array(items) => {
-                    let messages: Vec<String> = items.iter().filter_map(invalid_field).collect();
-                    (!messages.is_empty()).then(|| messages.join("; "))
-                }
-                _ => None,
-            }),
+        Value::Object(fields) => {
+            let levels = levels.checked_sub(1)?;
+            told(fields, &MESSAGE_FIELDS).find_map(|inner| message_of(inner, levels))
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
@@ -226,34 +222,31 @@ fn invalid_field(item: &Value) -> Option<String> {
         return Some(text.clone());
     }
     let rule = item.get("msg").or_else(|| item.get("message"))?.as_str()?;
-    let steps = item
-        .get("loc")
+    let steps = list(item.get("loc")).iter().filter_map(word_of);
+    let place: Vec<String> = steps.collect();
+    if place.is_empty() {
+        return Some(rule.to_owned());
+    }
+    Some(format!("{}: {rule}", place.join(".")))
+}
+
+fn list(value: Option<&Value>) -> &[Value] {
+    value
         .and_then(Value::as_array)
         .map(Vec::as_slice)
-        .unwrap_or_default();
-    let place: Vec<String> = steps
-        .iter()
-        .map(|step| {
-            step.as_str()
-                .map_or_else(|| step.to_string(), str::to_owned)
-        })
-        .collect();
-    Some(if place.is_empty() {
-        rule.to_owned()
-    } else {
-        format!("{}: {rule}", place.join("."))
-    })
+        .unwrap_or_default()
 }
+
+/// Most reasons that are looked at. Google lists one or two.
+const REASONS_MAX: usize = 16;
 
 /// Returns the reasons that Google lists beside the message.
 fn reasons(details: Option<&Value>) -> Vec<String> {
-    let items = details
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let reasons = items.iter().filter_map(|item| item.get("reason")?.as_str());
+    let reasons = list(details)
+        .iter()
+        .filter_map(|item| item.get("reason")?.as_str());
     reasons
+        .take(REASONS_MAX)
         .map(|reason| reason.chars().take(WORD_MAX_CHARS).collect())
-        .take(16)
         .collect()
 }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Text<'a>(pub(crate) Option<Cow<'a, str>>);
 
-impl<'a> Text<'a> {
+impl Text<'_> {
     /// Returns the text unless it is absent or empty: many providers write "" for "not told".
     pub(crate) fn told(&self) -> Option<&str> {
         self.0.as_deref().filter(|text| !text.is_empty())
@@ -126,6 +126,26 @@ impl<T> Default for Object<T> {
     }
 }
 
+/// What lists hold. A few bytes of JSON can stand for a large value, so each kind says how many
+/// are kept; the rest of a list is read over.
+pub(crate) trait Item {
+    /// Most that are kept of one list.
+    const MAX: usize;
+
+    /// Returns whether it says anything; the others are not kept.
+    fn is_told(&self) -> bool {
+        true
+    }
+}
+
+impl<T: Item> Item for Object<T> {
+    const MAX: usize = T::MAX;
+
+    fn is_told(&self) -> bool {
+        self.0.as_ref().is_some_and(Item::is_told)
+    }
+}
+
 /// A list, or nothing when the field holds something else.
 #[derive(Debug)]
 pub(crate) struct List<T>(pub(crate) Option<Vec<T>>);
@@ -194,7 +214,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
 struct ListVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+impl<'de, T: Deserialize<'de> + Item> Visitor<'de> for ListVisitor<T> {
     type Value = List<T>;
 
     otherwise_absent!();
@@ -205,15 +225,20 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element()? {
-            items.push(item);
+        let mut items: Vec<T> = Vec::new();
+        while items.len() < T::MAX {
+            match list.next_element()? {
+                Some(item) if Item::is_told(&item) => items.push(item),
+                Some(_) => {}
+                None => return Ok(List(Some(items))),
+            }
         }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(List(Some(items)))
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+impl<'de, T: Deserialize<'de> + Item> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ListVisitor(PhantomData))
     }

@@ -13,7 +13,7 @@ use durations::{http_date, number, retry_after, until, whole_duration};
 const LIMITS_MAX: usize = 16;
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// Returns the announced limits and the time that the provider's times count from: its own `date`,

@@ -14,9 +14,11 @@ use super::speech::Speech;
 use super::usage;
 use crate::decode::{Assembled, Fault};
 use crate::errors::{self, Found};
+use crate::lenient::Object;
 
-/// Longest finish reason that is kept, in bytes. Known ones are short words.
-const FINISH_REASON_MAX_BYTES: usize = 128;
+/// Longest finish reason, model name, id and the like that is kept, in characters. Known ones are
+/// under a tenth of this.
+const WORD_MAX_CHARS: usize = 1_024;
 
 /// Puts one answer together.
 pub(crate) struct Assembler {
@@ -58,12 +60,19 @@ impl Assembler {
 
     /// Reads a whole answer.
     pub(crate) fn whole(&mut self, text: &str) {
-        if self.read(text, None) {
-            self.is_done = true;
+        self.is_done = self.read(text, None);
+        if self.error.is_some() || self.has_answer {
+            return;
         }
-        if self.error.is_none() && !self.has_answer {
-            // Not an answer, but perhaps its words tell why.
-            self.late_error = errors::read_json(text, self.now);
+        let Some(found) = errors::read_json(text, self.now) else {
+            return;
+        };
+        if text.trim_start().starts_with('[') {
+            // A list is no answer; some servers wrap errors so.
+            self.error = Some(found);
+        } else {
+            // No answer either, and perhaps its words tell why.
+            self.late_error = Some(found);
         }
     }
 
@@ -101,14 +110,15 @@ impl Assembler {
 
     /// Reads an answer or a chunk of one; returns whether it is JSON of the expected kind.
     fn read(&mut self, text: &str, since_sent: Option<Duration>) -> bool {
-        let Ok(body) = serde_json::from_str::<Body<'_>>(text) else {
+        let Ok(Object(Some(body))) = serde_json::from_str::<Object<Body<'_>>>(text) else {
             return false;
         };
         let was_finished = self.reply.finish_reason_raw.is_some();
         self.describe(&body);
-        let groq: Option<Groq<'_>> = body
-            .x_groq
-            .and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let groq = body.x_groq.and_then(|raw| {
+            let groq = serde_json::from_str::<Object<Groq<'_>>>(raw.get());
+            groq.ok()?.0
+        });
         for raw in [body.usage, groq.as_ref().and_then(|groq| groq.usage)]
             .into_iter()
             .flatten()
@@ -159,7 +169,7 @@ impl Assembler {
             (&mut reply.upstream_provider, &body.provider),
         ] {
             if place.is_none() {
-                *place = told.told().map(str::to_owned);
+                *place = told.told().map(word);
             }
         }
     }
@@ -193,8 +203,7 @@ impl Assembler {
             .told()
             .filter(|reason| *reason != "null")
         {
-            let reason = reason.get(..FINISH_REASON_MAX_BYTES).unwrap_or(reason);
-            self.reply.finish_reason_raw = Some(reason.to_owned());
+            self.reply.finish_reason_raw = Some(word(reason));
             self.has_answer = true;
         }
         let arrived_ms = since_sent.map(|since| since.as_secs_f32() * 1_000.0);
@@ -239,6 +248,10 @@ impl Assembler {
             ttft: self.ttft,
         }
     }
+}
+
+fn word(text: &str) -> String {
+    text.chars().take(WORD_MAX_CHARS).collect()
 }
 
 /// Returns whether an `error` field tells one: some servers write an empty one beside answers.

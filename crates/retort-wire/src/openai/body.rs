@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::message::Message;
-use crate::lenient::{List, Number, Object, Text};
+use crate::lenient::{Item, List, Number, Object, Text};
 
 /// An answer, or one chunk of a streamed one.
 ///
@@ -57,6 +57,11 @@ pub(super) struct Choice<'a> {
     pub(super) usage: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
+}
+
+/// No provider gives more than 128 choices, and only the first one is read.
+impl Item for Choice<'_> {
+    const MAX: usize = 128;
 }
 
 /// What Groq puts beside an answer.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::lenient::{Key, List, Number, Object, Text};
+use crate::lenient::{Item, Key, List, Number, Object, Text};
 
 /// Most tokens with log probabilities of one answer: the longest outputs on offer are about as long.
 const TOKENS_MAX: usize = 1 << 17;
@@ -59,6 +59,31 @@ struct Alternative<'a> {
     logprob: Number,
     #[serde(borrow)]
     bytes: Option<&'a RawValue>,
+}
+
+// One more than is kept, so that the excess shows.
+impl Item for Entry<'_> {
+    const MAX: usize = TOKENS_MAX + 1;
+}
+
+impl Item for Text<'_> {
+    const MAX: usize = TOKENS_MAX + 1;
+}
+
+impl Item for Number {
+    const MAX: usize = TOKENS_MAX + 1;
+}
+
+impl Item for Alternatives<'_> {
+    const MAX: usize = TOKENS_MAX + 1;
+}
+
+impl Item for Alternative<'_> {
+    const MAX: usize = ALTERNATIVES_MAX + 1;
+
+    fn is_told(&self) -> bool {
+        self.token.0.is_some() && self.logprob.single().is_some()
+    }
 }
 
 /// The alternatives at one position, as a map from token to log probability.

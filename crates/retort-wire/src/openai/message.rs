@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::lenient::{Key, List, Object, Text, text_of};
+use crate::lenient::{Item, Key, List, Object, Text, text_of};
 
 /// A message, or what a chunk adds to one.
 #[derive(Default)]
@@ -90,6 +90,20 @@ fn details(raw: &str) -> Option<Reasoning> {
     })
 }
 
+/// Most parts of one content that are read. Recorded ones have two.
+const PARTS_MAX: usize = 4_096;
+
+impl Item for Detail<'_> {
+    const MAX: usize = PARTS_MAX;
+}
+
+impl Item for Part<'_> {
+    const MAX: usize = PARTS_MAX;
+}
+
+/// Most further text fields of a message that are looked at. Recorded ones have three.
+const TEXTS_MAX: usize = 64;
+
 struct MessageVisitor;
 
 impl<'de> Visitor<'de> for MessageVisitor {
@@ -110,7 +124,9 @@ impl<'de> Visitor<'de> for MessageVisitor {
                     map.next_value::<IgnoredAny>()?;
                 }
                 _ => {
-                    if let Text(Some(text)) = map.next_value()? {
+                    if let Text(Some(text)) = map.next_value()?
+                        && message.texts.len() < TEXTS_MAX
+                    {
                         message.texts.push((key, text));
                     }
                 }
@@ -169,6 +185,9 @@ impl<'a> Content<'a> {
         let parts = serde_json::from_str::<List<Object<Part<'_>>>>(raw)
             .ok()?
             .0?;
+        if parts.len() >= PARTS_MAX {
+            return None;
+        }
         let (mut text, mut thinking) = (None::<String>, String::new());
         for part in parts.into_iter().filter_map(|part| part.0) {
             match part.kind.told() {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lenient::{List, Number, Object, Text};
+use crate::lenient::{Item, List, Number, Object, Text};
 
 /// Most tool calls of one answer that are put together; far more than any model makes at once.
 const TOOL_CALLS_MAX: usize = 256;
@@ -38,6 +38,10 @@ struct Delta<'a> {
     kind: Text<'a>,
     #[serde(borrow)]
     function: Object<FunctionDelta<'a>>,
+}
+
+impl Item for Delta<'_> {
+    const MAX: usize = TOOL_CALLS_MAX;
 }
 
 #[derive(Default, Deserialize)]

@@ -18,7 +18,8 @@ struct Told {
     output_tokens: Number,
     /// Perplexity's place.
     reasoning_tokens: Number,
-    /// Moonshot's place.
+    /// Moonshot's place. Others write a zero there whether or not they count, so that zero is
+    /// no count.
     cached_tokens: Number,
     /// DeepSeek's place.
     prompt_cache_hit_tokens: Number,
@@ -58,7 +59,7 @@ pub(super) fn read(raw: &str, reply: &mut Reply) {
         cache_read_tokens: first(&[
             prompt.cached_tokens,
             told.prompt_cache_hit_tokens,
-            told.cached_tokens,
+            Number(told.cached_tokens.0.filter(|count| *count > 0.0)),
             told.cache_read_input_tokens,
         ]),
         cache_write_tokens: first(&[prompt.cache_write_tokens, told.cache_creation_input_tokens]),

@@ -114,7 +114,7 @@ impl Call {
 
 /// Returns the tool calls of a whole message as JSON text, or nothing when there are none.
 pub(super) fn whole(raw: &str) -> Option<String> {
-    let calls = serde_json::from_str::<List<serde::de::IgnoredAny>>(raw)
+    let calls = serde_json::from_str::<List<Object<Delta<'_>>>>(raw)
         .ok()?
         .0?;
     (!calls.is_empty()).then(|| raw.to_owned())

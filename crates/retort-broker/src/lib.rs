@@ -21,6 +21,6 @@ pub use broker::{Broker, Capabilities, ConsumeOptions, Consumer, Subscription};
 pub use dead::{DEAD_KIND, DeadLetter, DeadLetterError, REASON_MAX_BYTES};
 pub use delivery::{Acker, Delivery, Settle};
 pub use error::{AckError, BrokerError};
-pub use memory::{MemoryBroker, TOPIC_BACKLOG};
+pub use memory::MemoryBroker;
 pub use message::{MESSAGE_MAX_BYTES, Message};
-pub use queue::{DELIVERY_LIMIT, InvalidQueueName, QUEUE_LENGTH_MAX, Queue, Topic};
+pub use queue::{DELIVERY_LIMIT, InvalidQueueName, QUEUE_LENGTH_MAX, Queue, TOPIC_BACKLOG, Topic};

@@ -19,7 +19,6 @@ use tokio::task::coop::consume_budget;
 
 use self::consumer::MemoryConsumer;
 use self::state::State;
-pub use self::topics::TOPIC_BACKLOG;
 use crate::{
     Broker, BrokerError, Capabilities, ConsumeOptions, Consumer, Message, Queue, Subscription,
     Topic,

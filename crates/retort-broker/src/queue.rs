@@ -13,6 +13,10 @@ pub const QUEUE_LENGTH_MAX: usize = 50_000;
 /// delivered at most once more than this. `RabbitMQ` 4 has the same default.
 pub const DELIVERY_LIMIT: u32 = 20;
 
+/// Most announcements kept for a slow subscriber; then the oldest is dropped. Commands come by
+/// hand and news a few per campaign, so one who is this far behind has stopped listening.
+pub const TOPIC_BACKLOG: usize = 1_024;
+
 const PROBES_PREFIX: &str = "probes.";
 const RECEIPTS: &str = "receipts";
 const SUBMISSIONS: &str = "submissions";

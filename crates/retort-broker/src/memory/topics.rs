@@ -4,11 +4,7 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::{Message, Subscription, Topic};
-
-/// Most announcements kept for a slow subscriber; then the oldest is dropped. Commands come by
-/// hand and news a few per campaign, so one who is this far behind has stopped listening.
-pub const TOPIC_BACKLOG: usize = 1_024;
+use crate::{Message, Subscription, TOPIC_BACKLOG, Topic};
 
 /// One channel per topic. Dropping them ends every subscription.
 #[derive(Debug)]

@@ -1,0 +1,75 @@
+//! The window of a domain: the samples that were published and have no receipt yet.
+
+use std::collections::BTreeMap;
+
+use retort_types::DomainSpec;
+use tokio::time::Instant;
+
+use super::budget::Amount;
+use crate::settings::CoordinatorSettings;
+
+/// A published sample without a receipt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outstanding {
+    pub(super) published: Instant,
+    pub(super) reserved: Amount,
+}
+
+/// One domain as the coordinator supplies it.
+#[derive(Debug)]
+pub(super) struct Window {
+    pub(super) spec: DomainSpec,
+    /// The first index that may not have been looked at.
+    pub(super) cursor: u64,
+    pub(super) outstanding: BTreeMap<u64, Outstanding>,
+    pub(super) size: usize,
+    /// When the last receipt came, or the domain began.
+    pub(super) progress: Instant,
+    /// The block the cursor stands in, with its models in order: looked up once per block.
+    pub(super) block: Option<(u32, Vec<usize>)>,
+}
+
+impl Window {
+    pub(super) fn new(spec: DomainSpec, settings: &CoordinatorSettings, now: Instant) -> Self {
+        let size = size(&spec, settings);
+        Self {
+            spec,
+            cursor: 0,
+            outstanding: BTreeMap::new(),
+            size,
+            progress: now,
+            block: None,
+        }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.outstanding.len() < self.size
+    }
+
+    /// Returns the oldest index that holds this domain: unreceipted, or next to be published.
+    pub(super) fn oldest(&self) -> u64 {
+        self.outstanding
+            .first_key_value()
+            .map_or(self.cursor, |(index, _)| (*index).min(self.cursor))
+    }
+}
+
+/// Returns how many unreceipted samples keep a domain busy: its rate over the window's time.
+fn size(spec: &DomainSpec, settings: &CoordinatorSettings) -> usize {
+    let limits = || std::iter::once(&spec.limits).chain(spec.lanes.iter().map(|lane| &lane.limits));
+    let seconds = settings.window.0.as_secs();
+    let by_rate = limits().filter_map(|limits| limits.requests_per_minute);
+    let by_rate: u64 = by_rate
+        .map(|rate| u64::from(rate.get()) * seconds / 60)
+        .sum();
+    let by_concurrency: u64 = limits()
+        .filter_map(|limits| limits.concurrency)
+        .map(|requests| u64::from(requests.get()) * 128)
+        .sum();
+    let wanted = by_rate.max(by_concurrency);
+    let bounds = (
+        u64::from(settings.window_min.max(1)),
+        u64::from(settings.window_max.max(settings.window_min).max(1)),
+    );
+    usize::try_from(wanted.clamp(bounds.0, bounds.1)).unwrap_or(usize::MAX)
+}

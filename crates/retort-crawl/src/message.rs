@@ -1,0 +1,147 @@
+//! What coordinator and worker say to each other, as JSON in the broker's messages.
+//!
+//! Readers ignore fields they do not know, so that one of the two may be a version ahead.
+
+use bytes::Bytes;
+use retort_broker::Message;
+use retort_dataset::WriterStatus;
+use retort_dataset::writer::CommittedRecord;
+use retort_pace::DomainStatus;
+use retort_types::{CampaignId, DomainId, ModelName, Outcome, Sample, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Kind of a message that carries a [`Sample`].
+pub const SAMPLE_KIND: &str = "retort.sample.v1";
+/// Kind of a message that carries a [`Receipt`].
+pub const RECEIPT_KIND: &str = "retort.receipt.v1";
+/// Kind of a message that carries a [`Heartbeat`].
+pub const HEARTBEAT_KIND: &str = "retort.heartbeat.v1";
+/// Kind of a message that carries a [`Control`].
+pub const CONTROL_KIND: &str = "retort.control.v1";
+
+/// A worker's word that rows are durable in the store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Who says so.
+    pub worker_id: String,
+    /// One entry per attempt, in the order they were stored.
+    pub records: Vec<CommittedRecord>,
+}
+
+/// How a worker is doing, told about twice a second.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Who says so.
+    pub worker_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// The domains it owns or waits for.
+    pub domains: BTreeMap<DomainId, DomainReport>,
+    /// Its spool and segments.
+    pub writer: WriterStatus,
+}
+
+/// One domain as its owner sees it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct DomainReport {
+    /// Its pace; absent until it is owned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<DomainStatus>,
+    /// Why it is not owned yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+    /// Samples held and not yet started.
+    pub queued: u64,
+    /// Requests in the air.
+    pub in_flight: u64,
+    /// What this worker did so far, per model.
+    pub models: BTreeMap<ModelName, Tally>,
+}
+
+/// Counts per model since a worker started, or over a whole campaign.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Requests that were sent.
+    pub requests: u64,
+    /// Attempts that were followed by another one.
+    pub retries: u64,
+    /// Samples that ended, by how.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Tokens of prompts, as reported.
+    pub input_tokens: u64,
+    /// Tokens of answers, as reported.
+    pub output_tokens: u64,
+    /// Cost by the catalog's prices, in US dollars.
+    pub cost_usd: f64,
+}
+
+impl Tally {
+    /// Adds `other` to these counts.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.retries += other.retries;
+        for (outcome, count) in &other.outcomes {
+            *self.outcomes.entry(*outcome).or_default() += count;
+        }
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.cost_usd += other.cost_usd;
+    }
+
+    /// Returns how many samples ended.
+    pub fn ended(&self) -> u64 {
+        self.outcomes.values().sum()
+    }
+}
+
+/// What a person asks of a running campaign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// A command to workers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum Command {
+    /// Start nothing new until resumed.
+    Pause,
+    /// Go on.
+    Resume,
+    /// End every sample that has not started as `not_asked`, for this reason.
+    Close {
+        /// The models meant; all of them when empty.
+        #[serde(default)]
+        models: Vec<ModelName>,
+        /// Why, in our words.
+        reason: String,
+    },
+}
+
+/// Returns a message for a sample.
+pub fn sample_message(sample: &Sample) -> Result<Message, serde_json::Error> {
+    message(SAMPLE_KIND, sample.sample_id.to_string(), sample)
+}
+
+/// Returns a message of `kind` with `value` as JSON.
+pub fn message<T: Serialize>(
+    kind: &str,
+    id: String,
+    value: &T,
+) -> Result<Message, serde_json::Error> {
+    Ok(Message {
+        id,
+        kind: kind.to_owned(),
+        body: Bytes::from(serde_json::to_vec(value)?),
+    })
+}
+
+/// Returns the value a message carries.
+pub fn parse<T: DeserializeOwned>(message: &Message) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(&message.body)
+}

@@ -1,0 +1,149 @@
+//! What the domains of one worker share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use retort_broker::{Acker, Delivery};
+use retort_dataset::Writer;
+use retort_pace::DomainState;
+use retort_types::{Digest, DomainId, ModelName, Sample, SampleId, WallClock};
+use tokio::sync::{Notify, watch};
+
+use super::attempt::{Attempter, Target};
+use super::pace_store::PaceStore;
+use super::registry::Registry;
+use crate::message::DomainReport;
+use crate::settings::WorkerSettings;
+
+/// How far a worker has come with stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Asking.
+    Work,
+    /// Starting nothing more; waiting for what is in the air.
+    Drain,
+    /// Everything that ended is durable and acknowledged: queues may be given back.
+    Close,
+}
+
+/// A target with the digest of its rows, which samples are checked against.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) target: Target,
+    pub(super) identity: Digest,
+}
+
+impl std::ops::Deref for Known {
+    type Target = Target;
+
+    fn deref(&self) -> &Target {
+        &self.target
+    }
+}
+
+/// What the domains of one worker share.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) attempter: Attempter,
+    pub(super) registry: Registry,
+    pub(super) pace_store: PaceStore,
+    pub(super) settings: WorkerSettings,
+    pub(super) targets: BTreeMap<ModelName, Arc<Known>>,
+    pub(super) reports: Mutex<BTreeMap<DomainId, DomainReport>>,
+    pub(super) flush_wanted: Notify,
+    pub(super) flush_urgent: Notify,
+    /// Domains that have something in the air or may still start something.
+    pub(super) working_domains: watch::Sender<usize>,
+}
+
+impl Context {
+    pub(super) fn clock(&self) -> &dyn WallClock {
+        &*self.attempter.maker.clock
+    }
+
+    pub(super) const fn writer(&self) -> &Writer {
+        &self.attempter.writer
+    }
+
+    pub(super) fn target(&self, model: &ModelName) -> Option<Arc<Known>> {
+        self.targets.get(model).map(Arc::clone)
+    }
+
+    /// Returns how long to wait before the next attempt: doubling, with up to half taken off by
+    /// the sample's own id, so that samples that failed together do not come back together.
+    pub(super) fn retry_wait(&self, counted: u32, id: &SampleId) -> Duration {
+        let base = self
+            .settings
+            .retry_wait
+            .0
+            .saturating_mul(1 << counted.saturating_sub(1).min(16));
+        let wait = base.min(self.settings.retry_wait_max.0);
+        let share = f64::from(id.as_bytes()[(counted % 16) as usize]) / 512.0;
+        wait.mul_f64(1.0 - share)
+    }
+
+    /// Counts a domain as working until the guard is dropped.
+    pub(super) fn working(self: &Arc<Self>) -> Working {
+        self.working_domains.send_modify(|count| *count += 1);
+        Working(Arc::clone(self))
+    }
+
+    /// Waits until no domain has anything in the air.
+    pub(super) async fn all_drained(&self) {
+        let mut working = self.working_domains.subscribe();
+        drop(working.wait_for(|count| *count == 0).await);
+    }
+
+    pub(super) async fn end(&self, sample: &Sample, reason: String) {
+        // A sample of an unknown model has no row to make; its queue keeps it for another worker.
+        if let Some(target) = self.target(&sample.model) {
+            self.attempter
+                .not_asked(sample, &target.target, reason)
+                .await;
+        }
+    }
+
+    pub(super) async fn reject(&self, delivery: Delivery, reason: &str) {
+        if let Err(error) = delivery.reject(reason).await {
+            tracing::warn!(error = %error, "a message could not be dead-lettered; it will come again");
+        }
+    }
+
+    pub(super) async fn acknowledge(&self, acker: Acker) {
+        if let Err(error) = acker.acknowledge().await {
+            tracing::debug!(error = %error, "an acknowledgement came too late; the sample will be delivered again");
+        }
+    }
+
+    pub(super) fn report(&self, domain: &DomainId, report: DomainReport) {
+        self.reports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(domain.clone(), report);
+    }
+
+    pub(super) async fn save_pace(&self, domain: &DomainId, state: &DomainState) {
+        if let Err(error) = self.pace_store.save(domain, state, self.clock()).await {
+            tracing::warn!(domain.id = %domain, error = %error, "the pace state could not be saved");
+        }
+    }
+
+    pub(super) fn want_flush(&self, urgent: bool) {
+        if urgent {
+            self.flush_urgent.notify_one();
+        } else {
+            self.flush_wanted.notify_one();
+        }
+    }
+}
+
+/// A domain that may have something in the air.
+#[derive(Debug)]
+pub(super) struct Working(Arc<Context>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.working_domains.send_modify(|count| *count -= 1);
+    }
+}

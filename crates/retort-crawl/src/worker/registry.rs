@@ -1,0 +1,83 @@
+//! The samples a worker holds: each at most once, whatever the broker delivers again.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use retort_broker::Acker;
+use retort_types::SampleId;
+
+/// Finished samples that are remembered, so that a late redelivery is acknowledged and not asked:
+/// a few times the largest prefetch.
+const FINISHED_REMEMBERED: usize = 100_000;
+
+/// What to do with a delivery.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// Not seen before: ask it.
+    New,
+    /// Held already: this delivery is acknowledged together with the first.
+    Held,
+    /// Finished and durable: acknowledge it.
+    Finished(Acker),
+}
+
+/// The samples a worker holds and those it finished lately.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    held: HashMap<SampleId, (usize, Vec<Acker>)>,
+    counts: Vec<usize>,
+    finished: HashSet<SampleId>,
+    order: VecDeque<SampleId>,
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a delivery of the domain with this number.
+    pub(crate) fn admit(&self, id: SampleId, domain: usize, acker: Acker) -> Admission {
+        let mut inner = self.lock();
+        if inner.finished.contains(&id) {
+            return Admission::Finished(acker);
+        }
+        if let Some((_, ackers)) = inner.held.get_mut(&id) {
+            ackers.push(acker);
+            return Admission::Held;
+        }
+        inner.held.insert(id, (domain, vec![acker]));
+        if inner.counts.len() <= domain {
+            inner.counts.resize(domain + 1, 0);
+        }
+        inner.counts[domain] += 1;
+        Admission::New
+    }
+
+    /// Marks a sample as durable and returns what acknowledges its deliveries.
+    pub(crate) fn finish(&self, id: SampleId) -> Vec<Acker> {
+        let mut inner = self.lock();
+        if inner.finished.insert(id) {
+            inner.order.push_back(id);
+        }
+        if inner.order.len() > FINISHED_REMEMBERED
+            && let Some(oldest) = inner.order.pop_front()
+        {
+            inner.finished.remove(&oldest);
+        }
+        let Some((domain, ackers)) = inner.held.remove(&id) else {
+            return Vec::new();
+        };
+        inner.counts[domain] -= 1;
+        ackers
+    }
+
+    /// Returns how many samples of a domain are held.
+    pub(crate) fn held(&self, domain: usize) -> usize {
+        self.lock().counts.get(domain).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,342 @@
+//! The steps of sealing, on a blocking thread.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use arrow::array::RecordBatch;
+use retort_types::Outcome;
+use retort_types::digest::canonical_json;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::card;
+use super::gather::{Chunk, Span, chunk_length, slices};
+use super::keys::{Chosen, Final, InputFile, Keys};
+use super::manifest::{MANIFEST_FILE, Manifest, SUMS_FILE, merkle_root, sha256_sums};
+use super::output::{Output, Part};
+use super::{SealInput, SealProgress, SealStage, Sealed, model_slugs};
+use crate::columns::Reader;
+use crate::schema::{self, Table};
+use crate::segment::{Metadata, SegmentName, Source, read};
+use crate::snapshot::publish;
+use crate::store::{fresh_uuid, segments_folder, snapshots_folder};
+use crate::{DatasetError, SealError, Store, rows};
+
+/// One run of sealing.
+#[derive(Debug)]
+pub(super) struct Job {
+    store: Store,
+    input: SealInput,
+    handle: Handle,
+    progress: mpsc::Sender<SealProgress>,
+}
+
+/// Rows of one folder, in order.
+type Group = (String, Vec<Span>);
+
+impl Job {
+    pub(super) const fn new(
+        store: Store,
+        input: SealInput,
+        handle: Handle,
+        progress: mpsc::Sender<SealProgress>,
+    ) -> Self {
+        Self {
+            store,
+            input,
+            handle,
+            progress,
+        }
+    }
+
+    pub(super) fn run(self) -> Result<Sealed, SealError> {
+        let chosen = self.read_keys()?.chosen()?;
+        let campaign = &self.input.campaign.id;
+        let id = fresh_uuid(retort_types::Timestamp::default())?;
+        let staging = format!("{}/.staging-{id}", snapshots_folder(campaign));
+        let sealed = self.write(&chosen, &staging);
+        // What is left of a staging folder is in nobody's way, but takes room.
+        if let Err(error) = self
+            .handle
+            .block_on(publish::discard(&self.store, &staging))
+        {
+            tracing::warn!(error = %error, "a staging folder stays");
+        }
+        sealed
+    }
+
+    fn read_keys(&self) -> Result<Keys, SealError> {
+        let campaign = &self.input.campaign.id;
+        let folder = segments_folder(campaign);
+        let mut paths = self.handle.block_on(self.store.list(&folder))?;
+        paths.retain(|path| SegmentName::parse(path).is_some());
+        let mut keys = Keys::new(self.input.plan_hash, self.input.total);
+        let total = u64::try_from(paths.len()).unwrap_or(u64::MAX);
+        for (done, path) in (1..).zip(&paths) {
+            let bytes = self.handle.block_on(self.store.get(path))?;
+            keys.add(path, &bytes)?;
+            self.tell(SealStage::Reading, done, total);
+        }
+        Ok(keys)
+    }
+
+    fn write(&self, chosen: &Chosen, staging: &str) -> Result<Sealed, SealError> {
+        let input = &self.input;
+        let metadata = Metadata::of(&input.campaign.id, input.plan_hash);
+        let (store, handle) = (self.store.clone(), self.handle.clone());
+        let mut output = Output::new(store, handle, staging.to_owned(), metadata);
+        let slugs = model_slugs(chosen.finals.iter().map(|(model, _)| model.as_str()));
+        let folder = |table: Table, model: &str| {
+            let slug = slugs.get(model).map_or(model, String::as_str);
+            format!("{table}/model_slug={slug}")
+        };
+        let responses = chosen.finals.iter().map(|(model, finals)| {
+            let span = |f: &Final| Span {
+                file: f.file,
+                start: f.row,
+                rows: 1,
+            };
+            (
+                folder(Table::Responses, model),
+                finals.iter().map(span).collect(),
+            )
+        });
+        self.write_table(
+            &mut output,
+            chosen,
+            Table::Responses,
+            &responses.collect::<Vec<_>>(),
+        )?;
+        let tokens = self.token_spans(chosen, |model| folder(Table::Tokens, model))?;
+        self.write_table(&mut output, chosen, Table::Tokens, &tokens)?;
+        let attempts = chosen.attempts.iter();
+        let attempts = attempts.map(|a| Span {
+            file: a.file,
+            start: a.row,
+            rows: 1,
+        });
+        let attempts = ("attempts".to_owned(), attempts.collect::<Vec<_>>());
+        if attempts.1.is_empty() {
+            output.whole(
+                Table::Attempts,
+                &RecordBatch::new_empty(Table::Attempts.schema()),
+            )?;
+        }
+        self.write_table(&mut output, chosen, Table::Attempts, &[attempts])?;
+        output.whole(Table::Prompts, &rows::prompts(&input.prompts)?)?;
+        output.whole(Table::Models, &rows::models(&input.models)?)?;
+        output.put("plan.json", input.plan_document.clone().into(), None)?;
+        self.finish(chosen, output, staging)
+    }
+
+    fn finish(
+        &self,
+        chosen: &Chosen,
+        mut output: Output,
+        staging: &str,
+    ) -> Result<Sealed, SealError> {
+        let input = &self.input;
+        let models = outcomes_by_model(chosen);
+        let mut outcomes: BTreeMap<Outcome, u64> = BTreeMap::new();
+        for (outcome, count) in models.values().flatten() {
+            *outcomes.entry(*outcome).or_default() += count;
+        }
+        let facts = card::Facts {
+            campaign: &input.campaign,
+            plan_hash: input.plan_hash,
+            files: &output.files(),
+            outcomes: &outcomes,
+            models: &models,
+        };
+        let readme = card::render(&facts);
+        output.put("README.md", readme.into(), None)?;
+        let files = output.files();
+        let mut inputs: Vec<_> = chosen
+            .files
+            .iter()
+            .map(|file| file.listed.clone())
+            .collect();
+        inputs.sort_by(|a, b| a.path.cmp(&b.path));
+        let manifest = Manifest {
+            schema: Manifest::SCHEMA.to_owned(),
+            schema_version: schema::VERSION.to_owned(),
+            campaign: input.campaign.id.clone(),
+            campaign_digest: input.campaign.digest(),
+            plan_hash: input.plan_hash,
+            samples: input.total,
+            merkle_root: merkle_root(&files),
+            files,
+            inputs,
+            outcomes,
+            models,
+        };
+        let text = canonical_json(&manifest).expect("texts and counts always serialize");
+        let sums = sha256_sums(&manifest.files, text.as_bytes());
+        output.put_unlisted(SUMS_FILE, sums.into())?;
+        output.put_unlisted(MANIFEST_FILE, text.into())?;
+        let published = publish::publish(&self.store, &manifest, staging);
+        let (at, existed) = self.handle.block_on(published)?;
+        Ok(Sealed {
+            path: at.path,
+            seq: at.seq,
+            merkle_root: manifest.merkle_root,
+            rows: input.total,
+            outcomes: manifest.outcomes,
+            existed,
+        })
+    }
+
+    fn write_table(
+        &self,
+        output: &mut Output,
+        chosen: &Chosen,
+        table: Table,
+        groups: &[Group],
+    ) -> Result<(), SealError> {
+        let rows = |spans: &[Span]| spans.iter().map(|span| u64::from(span.rows)).sum::<u64>();
+        let total = groups.iter().map(|(_, spans)| rows(spans)).sum();
+        // Chunks run over the borders of groups, so that many small groups cost one pass together.
+        let (folders, all): (Vec<usize>, Vec<&[Span]>) = groups
+            .iter()
+            .enumerate()
+            .flat_map(|(group, (_, spans))| slices(spans).into_iter().map(move |s| (group, s)))
+            .unzip();
+        let mut part: Option<(usize, Part)> = None;
+        let (mut at, mut done) = (0, 0);
+        while let Some(rest) = all.get(at..).filter(|rest| !rest.is_empty()) {
+            let (now, _) = rest.split_at(chunk_length(rest, &chosen.files));
+            let open = |path: &str| Ok(self.handle.block_on(Source::open(&self.store, path))?);
+            let chunk = Chunk::read(table, &chosen.files, now, open)?;
+            for (slice, group) in now.iter().zip(folders.iter().skip(at)) {
+                let writing = match part.take() {
+                    Some((of, part)) if of == *group => part,
+                    before => {
+                        if let Some((_, mut before)) = before {
+                            output.finish(&mut before)?;
+                        }
+                        let folder = groups.get(*group).map(|(folder, _)| folder.clone());
+                        Part::new(table, folder.unwrap_or_default())
+                    }
+                };
+                let (_, part) = part.insert((*group, writing));
+                chunk.write(slice, &mut |slice| Ok(output.write(part, &slice)?))?;
+                done += rows(slice);
+                self.tell(stage_of(table), done, total);
+            }
+            at += now.len();
+        }
+        if let Some((_, mut part)) = part {
+            output.finish(&mut part)?;
+        }
+        Ok(())
+    }
+
+    /// Finds the tokens of the chosen rows, beside the `responses` file each row came from.
+    fn token_spans(
+        &self,
+        chosen: &Chosen,
+        folder: impl Fn(&str) -> String,
+    ) -> Result<Vec<Group>, SealError> {
+        let mut wanted: BTreeSet<u32> = BTreeSet::new();
+        let finals = chosen.finals.iter().flat_map(|(_, finals)| finals);
+        wanted.extend(finals.filter(|f| f.has_logprobs).map(|f| f.file));
+        let numbers: HashMap<&str, u32> =
+            chosen.files.iter().map(InputFile::path).zip(0..).collect();
+        let mut found = HashMap::new();
+        for file in wanted {
+            let responses = usize::try_from(file).ok().and_then(|n| chosen.files.get(n));
+            let Some(responses) = responses else { continue };
+            let path = responses.name.path(Table::Tokens);
+            let Some(&tokens) = numbers.get(path.as_str()) else {
+                let what = format!("its log probabilities, `{path}`, are not there");
+                return Err(DatasetError::damaged(responses.path(), what).into());
+            };
+            let source = self.handle.block_on(Source::open(&self.store, &path))?;
+            found.insert(file, token_runs(source, &path, tokens)?);
+        }
+        let mut groups = Vec::new();
+        for (model, finals) in &chosen.finals {
+            let mut spans = Vec::new();
+            for f in finals.iter().filter(|f| f.has_logprobs) {
+                let span = found.get(&f.file).and_then(|runs| runs.get(&f.attempt_id));
+                let Some(span) = span else {
+                    let file = usize::try_from(f.file)
+                        .ok()
+                        .and_then(|n| chosen.files.get(n));
+                    let path = file.map_or("a segment", InputFile::path);
+                    let what = format!("attempt {} has no log probabilities", f.attempt_id);
+                    return Err(DatasetError::damaged(path, what).into());
+                };
+                spans.push(*span);
+            }
+            if !spans.is_empty() {
+                groups.push((folder(model), spans));
+            }
+        }
+        Ok(groups)
+    }
+
+    fn tell(&self, stage: SealStage, done: u64, total: u64) {
+        let note = SealProgress { stage, done, total };
+        // A caller that is gone needs no progress.
+        self.progress.blocking_send(note).ok();
+    }
+}
+
+const fn stage_of(table: Table) -> SealStage {
+    match table {
+        Table::Tokens => SealStage::Tokens,
+        Table::Attempts => SealStage::Attempts,
+        Table::Responses | Table::Prompts | Table::Models => SealStage::Responses,
+    }
+}
+
+fn outcomes_by_model(chosen: &Chosen) -> BTreeMap<String, BTreeMap<Outcome, u64>> {
+    let mut models = BTreeMap::new();
+    for (model, finals) in &chosen.finals {
+        let counts: &mut BTreeMap<Outcome, u64> = models.entry(model.clone()).or_default();
+        for found in finals {
+            *counts.entry(found.outcome).or_default() += 1;
+        }
+    }
+    models
+}
+
+/// Returns where the tokens of each attempt are in the file at `path`: the first run of each.
+fn token_runs(
+    source: Source,
+    path: &str,
+    file: u32,
+) -> Result<HashMap<Box<str>, Span>, DatasetError> {
+    let mut runs: HashMap<Box<str>, Span> = HashMap::new();
+    let mut current: Option<(Box<str>, Span)> = None;
+    let mut at = 0;
+    for batch in read(source, path, Table::Tokens, &["attempt_id", "position"])? {
+        let batch = batch?;
+        let reader = Reader::new(&batch, path);
+        let (ids, positions) = (reader.text("attempt_id")?, reader.u32("position")?);
+        for row in 0..batch.num_rows() {
+            let id = ids.value(row);
+            match &mut current {
+                Some((of, span)) if &**of == id && positions.value(row) == span.rows => {
+                    span.rows += 1;
+                }
+                other => {
+                    if let Some((id, span)) = other.take() {
+                        runs.entry(id).or_insert(span);
+                    }
+                    let span = Span {
+                        file,
+                        start: at,
+                        rows: 1,
+                    };
+                    *other = Some((id.into(), span));
+                }
+            }
+            at += 1;
+        }
+    }
+    if let Some((id, span)) = current {
+        runs.entry(id).or_insert(span);
+    }
+    Ok(runs)
+}

@@ -1,0 +1,196 @@
+//! Reading sealed snapshots back: finding them, their rows, and whether they are what was sealed.
+
+pub(crate) mod publish;
+mod summary;
+mod verify;
+
+use std::collections::VecDeque;
+
+use arrow::array::RecordBatch;
+use retort_types::CampaignId;
+
+use crate::schema::Table;
+use crate::seal::{MANIFEST_FILE, Manifest};
+use crate::segment::{Batches, Source, read};
+use crate::store::snapshots_folder;
+use crate::{DatasetError, Store};
+
+pub use summary::{ModelSummary, summarize};
+pub use verify::Verified;
+
+/// Where a snapshot is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SnapshotRef {
+    /// Its number within the campaign, from 1.
+    pub seq: u32,
+    /// Its folder in the store.
+    pub path: String,
+}
+
+/// A sealed snapshot, open for reading.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    store: Store,
+    /// Its folder in the store.
+    pub path: String,
+    /// What it says it holds.
+    pub manifest: Manifest,
+}
+
+/// Returns the snapshots of a campaign, oldest first.
+///
+/// # Errors
+/// When the store fails.
+pub async fn list(store: &Store, campaign: &CampaignId) -> Result<Vec<SnapshotRef>, DatasetError> {
+    let folder = snapshots_folder(campaign);
+    let mut found: Vec<SnapshotRef> = store
+        .list(&folder)
+        .await?
+        .iter()
+        .filter_map(|path| {
+            let path = path.strip_suffix(MANIFEST_FILE)?.strip_suffix('/')?;
+            let name = path.strip_prefix(&folder)?.strip_prefix('/')?;
+            let (seq, root) = name.split_once('-')?;
+            let is_root = root.len() == 12 && root.chars().all(|c| c.is_ascii_hexdigit());
+            is_root.then_some(SnapshotRef {
+                seq: seq.parse().ok()?,
+                path: path.to_owned(),
+            })
+        })
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Opens the latest snapshot of a campaign, if it has one.
+///
+/// # Errors
+/// When the store fails or the manifest is damaged.
+pub async fn latest(
+    store: &Store,
+    campaign: &CampaignId,
+) -> Result<Option<Snapshot>, DatasetError> {
+    match list(store, campaign).await?.pop() {
+        Some(found) => Ok(Some(Snapshot::open(store, &found.path).await?)),
+        None => Ok(None),
+    }
+}
+
+impl Snapshot {
+    /// Opens the snapshot in the folder `path` of `store`.
+    ///
+    /// # Errors
+    /// When there is none, the store fails, or the manifest is damaged.
+    pub async fn open(store: &Store, path: &str) -> Result<Self, DatasetError> {
+        let file = in_folder(path, MANIFEST_FILE);
+        let bytes = store.get(&file).await?;
+        let manifest = serde_json::from_slice(&bytes)
+            .map_err(|error| DatasetError::damaged(&file, error.to_string()))?;
+        Ok(Self {
+            store: store.clone(),
+            path: path.to_owned(),
+            manifest,
+        })
+    }
+
+    /// Opens the snapshot in `folder` of this machine, wherever it was copied to.
+    ///
+    /// # Errors
+    /// When there is none or the manifest is damaged.
+    pub async fn open_folder(folder: &std::path::Path) -> Result<Self, DatasetError> {
+        let store = Store::open_existing(folder)?;
+        Self::open(&store, "").await
+    }
+
+    /// Returns the bytes of a file of the snapshot.
+    ///
+    /// # Errors
+    /// When it is not there or the store fails.
+    pub async fn file(&self, path: &str) -> Result<bytes::Bytes, DatasetError> {
+        Ok(self.store.get(&in_folder(&self.path, path)).await?)
+    }
+
+    /// Returns the rows of `responses`: these columns, or all when none are named.
+    pub fn responses(&self, columns: &[&str]) -> Rows {
+        self.rows(Table::Responses, columns)
+    }
+
+    /// Returns the rows of `table`: these columns, or all when none are named.
+    ///
+    /// Rows come by file in the order of the manifest, so those of a model stay together.
+    pub fn rows(&self, table: Table, columns: &[&str]) -> Rows {
+        let folder = format!("{table}/");
+        let files = self.manifest.files.iter();
+        let files = files.filter(|file| file.path.starts_with(&folder));
+        Rows {
+            store: self.store.clone(),
+            table,
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            files: files
+                .map(|file| in_folder(&self.path, &file.path))
+                .collect(),
+            current: None,
+        }
+    }
+}
+
+fn in_folder(folder: &str, file: &str) -> String {
+    if folder.is_empty() {
+        file.to_owned()
+    } else {
+        format!("{folder}/{file}")
+    }
+}
+
+/// Rows of a snapshot's table, batch by batch.
+#[derive(Debug)]
+pub struct Rows {
+    store: Store,
+    table: Table,
+    columns: Vec<String>,
+    files: VecDeque<String>,
+    current: Option<Batches>,
+}
+
+impl Rows {
+    /// Returns the next batch, or nothing when all rows were returned.
+    ///
+    /// # Errors
+    /// When the store fails, a file is damaged, or there is no such column.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>, DatasetError> {
+        loop {
+            if let Some(batches) = self.current.take() {
+                // Decoding a batch takes milliseconds, which the caller's thread must not lose.
+                let step = move || {
+                    let mut batches = batches;
+                    (batches.next(), batches)
+                };
+                let (batch, batches) = tokio::task::spawn_blocking(step)
+                    .await
+                    .map_err(|_| DatasetError::Closed)?;
+                if let Some(batch) = batch {
+                    self.current = Some(batches);
+                    return batch.map(Some);
+                }
+            }
+            let Some(path) = self.files.pop_front() else {
+                return Ok(None);
+            };
+            let source = Source::open(&self.store, &path).await?;
+            let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
+            self.current = Some(read(source, &path, self.table, &columns)?);
+        }
+    }
+
+    /// Returns all remaining batches.
+    ///
+    /// # Errors
+    /// As [`Rows::next`].
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>, DatasetError> {
+        let mut batches = Vec::new();
+        while let Some(batch) = self.next().await? {
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+}

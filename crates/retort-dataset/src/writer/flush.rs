@@ -1,0 +1,76 @@
+//! One flush: the records of a spool file as segments in the store.
+
+use std::collections::BTreeMap;
+
+use retort_types::{AttemptRecord, CampaignId, Digest, Timestamp};
+
+use super::{Committed, CommittedRecord, SegmentRef};
+use crate::schema::Table;
+use crate::segment::{Encoded, SegmentName, encode};
+use crate::{DatasetError, Store, rows};
+
+/// Tables of a flush in the order they are stored: whoever sees a row of `responses` finds its
+/// attempt and its tokens.
+const ORDER: [Table; 3] = [Table::Tokens, Table::Attempts, Table::Responses];
+
+/// The encoded segments of one spool file and what to tell when they are stored.
+#[derive(Debug, Clone)]
+pub(super) struct Batch {
+    files: Vec<(String, Encoded)>,
+    records: Vec<CommittedRecord>,
+}
+
+impl Batch {
+    /// Encodes `records`, one set of segments per campaign and plan.
+    pub(super) fn encode(
+        records: Vec<AttemptRecord>,
+        worker: &str,
+        now: Timestamp,
+    ) -> Result<Self, DatasetError> {
+        let told = records.iter().map(CommittedRecord::from).collect();
+        let mut groups: BTreeMap<(CampaignId, Digest), Vec<AttemptRecord>> = BTreeMap::new();
+        for record in records {
+            let key = (record.sample.campaign.clone(), record.sample.plan_hash);
+            groups.entry(key).or_default().push(record);
+        }
+        let mut files = Vec::new();
+        for ((campaign, plan_hash), records) in groups {
+            let name = SegmentName::new(&campaign, worker, now, crate::store::fresh_uuid(now)?);
+            for table in ORDER {
+                let batch = match table {
+                    Table::Tokens => rows::tokens(&records)?,
+                    Table::Attempts => rows::attempts(&records)?,
+                    Table::Responses | Table::Prompts | Table::Models => rows::responses(&records)?,
+                };
+                if batch.num_rows() > 0 {
+                    let encoded = encode(table, &batch, &campaign, plan_hash)?;
+                    files.push((name.path(table), encoded));
+                }
+            }
+        }
+        Ok(Self {
+            files,
+            records: told,
+        })
+    }
+
+    /// Returns the number of its files.
+    pub(super) fn file_count(&self) -> u64 {
+        u64::try_from(self.files.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Stores every file. Trying again writes the same bytes to the same names.
+    pub(super) async fn store(&self, store: &Store) -> Result<Committed, DatasetError> {
+        let mut segments = Vec::with_capacity(self.files.len());
+        for (path, encoded) in &self.files {
+            store.put(path, encoded.bytes.clone()).await?;
+            segments.push(SegmentRef {
+                path: path.clone(),
+                sha256: Digest::of(&encoded.bytes),
+                rows: encoded.rows,
+                bytes: u64::try_from(encoded.bytes.len()).unwrap_or(u64::MAX),
+            });
+        }
+        Ok(Committed::new(segments, self.records.clone()))
+    }
+}

@@ -1,0 +1,466 @@
+//! The limits of a domain as a whole, or of one group of its lanes.
+
+use std::time::Duration;
+
+use retort_types::Limits;
+use tokio::time::Instant;
+
+use crate::backoff::later;
+use crate::bucket::RequestBucket;
+use crate::ceiling::Ceiling;
+use crate::day::Day;
+use crate::learned::Learned;
+use crate::permit::{Now, Permit, Waiting};
+use crate::settings::PaceSettings;
+use crate::state::{GroupState, LearnedState, SavedBlock};
+use crate::status::{Blocked, LimitInForce, LimitSource};
+use crate::tokens::TokenBucket;
+
+/// A pause after which the first request goes alone: it may be refused again.
+const LONG_PAUSE: Duration = Duration::from_secs(60);
+
+/// A wait on both clocks, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    pub(crate) until: Instant,
+    pub(crate) until_at: retort_types::Timestamp,
+    pub(crate) reason: String,
+}
+
+impl Block {
+    pub(crate) fn new(now: Now, wait: Duration, reason: String) -> Self {
+        Self {
+            until: later(now.instant, wait),
+            until_at: now.wall.after(wait),
+            reason,
+        }
+    }
+
+    pub(crate) fn restored(saved: &SavedBlock, now: Now, longest: Duration) -> Option<Self> {
+        let wait = saved.until.since(now.wall).min(longest);
+        (wait > Duration::ZERO).then(|| Self::new(now, wait, saved.reason.clone()))
+    }
+
+    pub(crate) fn saved(&self) -> SavedBlock {
+        SavedBlock {
+            until: self.until_at,
+            reason: self.reason.clone(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> Blocked {
+        Blocked {
+            until: self.until_at,
+            reason: self.reason.clone(),
+        }
+    }
+}
+
+/// Whether a scope lets a request start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// Since this instant, which is not later than now.
+    Since(Instant),
+    /// At this instant.
+    At(Instant),
+    /// When a request of it is settled.
+    Full,
+}
+
+/// The limits of a domain as a whole, or of one group of its lanes.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    name: String,
+    limits: Limits,
+    burst_window: Duration,
+    requests: Option<RequestBucket>,
+    learned_requests: Option<RequestBucket>,
+    tokens: Option<TokenBucket>,
+    input_tokens: Option<TokenBucket>,
+    output_tokens: Option<TokenBucket>,
+    pub(crate) in_flight: u32,
+    pub(crate) day: Day,
+    pub(crate) block: Option<Block>,
+    learned: Learned,
+    ceiling: Ceiling,
+    refusals: Refusals,
+}
+
+/// Refusals since something was served.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// Pauses in a row without anything served between them.
+    in_a_row: u32,
+    /// The present run was refused and its pause is not over or not looked at.
+    pausing: bool,
+    /// The pause explains itself by concurrency.
+    by_concurrency: bool,
+    /// Fewest other requests in flight beside a refused one of this run.
+    least_beside: Option<u32>,
+    /// Only one request of the present run may be out until something is served.
+    alone: bool,
+    /// Requests of the present run that are out.
+    out: u32,
+}
+
+impl Scope {
+    pub(crate) fn new(
+        name: String,
+        limits: Limits,
+        settings: &PaceSettings,
+        saved: Option<GroupState>,
+        now: Now,
+    ) -> Self {
+        let fresh = saved.is_none();
+        let saved = saved.unwrap_or_default();
+        let window = settings.token_window.0;
+        let bucket = |limit| TokenBucket::new(limit, window, fresh, now.instant);
+        let burst_window = settings.burst_window.0;
+        let longest = settings.retry_after_max.0;
+        let mut scope = Self {
+            name,
+            burst_window,
+            requests: per_second(&limits).map(|rate| {
+                let make = if fresh {
+                    RequestBucket::full
+                } else {
+                    RequestBucket::empty
+                };
+                make(rate, burst_window, now.instant)
+            }),
+            learned_requests: None,
+            tokens: limits.tokens_per_minute.map(bucket),
+            input_tokens: limits.input_tokens_per_minute.map(bucket),
+            output_tokens: limits.output_tokens_per_minute.map(bucket),
+            in_flight: 0,
+            day: Day::new(saved.day, now.wall),
+            block: None,
+            learned: Learned::new(&saved.learned, settings.probe_after.0),
+            ceiling: Ceiling::new(saved.learned.concurrency),
+            refusals: Refusals::default(),
+            limits,
+        };
+        scope.renew_learned(now.instant);
+        if let Some(block) = saved
+            .blocked
+            .and_then(|saved| Block::restored(&saved, now, longest))
+        {
+            scope.hold(&block);
+            scope.block = Some(block);
+        }
+        scope
+    }
+
+    /// Returns the limits as configured.
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Brings the day, the end of a pause and learned rates up to date.
+    pub(crate) fn refresh(&mut self, now: Now) {
+        self.day.roll(now.wall);
+        if self
+            .block
+            .take_if(|block| block.until <= now.instant)
+            .is_some()
+            && self.refusals.pausing
+        {
+            self.conclude(now.instant);
+        }
+        if !self.refusals.pausing && self.learned.advance(now.instant, per_second(&self.limits)) {
+            self.renew_learned(now.instant);
+        }
+    }
+
+    fn conclude(&mut self, now: Instant) {
+        let nothing_served = self.learned.served() == 0;
+        if nothing_served {
+            self.ceiling
+                .full_at(self.refusals.least_beside.unwrap_or(0));
+        }
+        if self.refusals.by_concurrency {
+            self.learned.pass_over();
+        } else {
+            self.learned.conclude(now, per_second(&self.limits));
+            self.renew_learned(now);
+        }
+        self.refusals = Refusals {
+            in_a_row: self.refusals.in_a_row,
+            alone: self.refusals.alone || nothing_served,
+            ..Refusals::default()
+        };
+    }
+
+    /// Makes the bucket of the learned rate anew; what was due stays due.
+    fn renew_learned(&mut self, now: Instant) {
+        let due = self
+            .learned_requests
+            .as_ref()
+            .map(|bucket| bucket.ready_at(now));
+        self.learned_requests = self.learned.rate().map(|rate| {
+            let bucket = RequestBucket::full(rate, self.burst_window, now);
+            bucket.hold_until(due.unwrap_or(now).max(now));
+            bucket
+        });
+    }
+
+    /// Returns whether a request like `waiting` may start.
+    pub(crate) fn readiness(&self, now: Now, waiting: &Waiting) -> Readiness {
+        let most = self.most_in_flight();
+        if most.is_some_and(|most| self.in_flight >= most)
+            || (self.refusals.alone && self.refusals.out > 0)
+        {
+            return Readiness::Full;
+        }
+        let buckets = [&self.tokens, &self.input_tokens, &self.output_tokens];
+        let needed = counted(waiting.input_tokens, waiting.output_tokens);
+        let tokens = buckets.into_iter().zip(needed);
+        let tokens = tokens.filter_map(|(bucket, tokens)| {
+            let at = bucket.as_ref()?.ready_at(now.instant, tokens);
+            // A bucket that holds enough says nothing about since when.
+            (at > now.instant).then_some(at)
+        });
+        let requests = [&self.requests, &self.learned_requests];
+        let requests = requests
+            .into_iter()
+            .flatten()
+            .map(|bucket| bucket.ready_at(now.instant));
+        let waits = self
+            .block
+            .as_ref()
+            .map(|block| block.until)
+            .into_iter()
+            .chain(self.day_ends(now));
+        match tokens.chain(requests).chain(waits).max() {
+            Some(at) if at > now.instant => Readiness::At(at),
+            Some(since) => Readiness::Since(since),
+            None => Readiness::Since(now.instant),
+        }
+    }
+
+    /// Returns most requests at the same time, configured or learned.
+    pub(crate) fn most_in_flight(&self) -> Option<u32> {
+        let configured = self.limits.concurrency.map(std::num::NonZeroU32::get);
+        configured.into_iter().chain(self.ceiling.limit()).min()
+    }
+
+    fn is_day_used_up(&self) -> bool {
+        let limit = self.limits.requests_per_day;
+        limit.is_some_and(|limit| self.day.counts.requests >= u64::from(limit.get()))
+    }
+
+    fn day_ends(&self, now: Now) -> Option<Instant> {
+        self.is_day_used_up()
+            .then(|| later(now.instant, self.day.ends_at().since(now.wall)))
+    }
+
+    /// Takes what the request needs; it must be ready.
+    pub(crate) fn start(&mut self, now: Now, waiting: &Waiting, ruling: bool) {
+        for bucket in [&self.requests, &self.learned_requests]
+            .into_iter()
+            .flatten()
+        {
+            bucket.take(now.instant);
+        }
+        let (input, output) = (waiting.input_tokens, waiting.output_tokens);
+        for (bucket, tokens) in self.token_buckets().into_iter().zip(counted(input, output)) {
+            if let Some(bucket) = bucket {
+                bucket.take(now.instant, tokens);
+            }
+        }
+        self.in_flight = self.in_flight.saturating_add(1);
+        self.day.counts.requests = self.day.counts.requests.saturating_add(1);
+        if ruling {
+            self.learned.started(now.instant);
+            self.refusals.out = self.refusals.out.saturating_add(1);
+        }
+    }
+
+    /// Returns the buckets of tokens in the order of [`counted`].
+    const fn token_buckets(&mut self) -> [&mut Option<TokenBucket>; 3] {
+        [
+            &mut self.tokens,
+            &mut self.input_tokens,
+            &mut self.output_tokens,
+        ]
+    }
+
+    /// Returns the number of the present run, for the permit.
+    pub(crate) const fn run_no(&self) -> u64 {
+        self.learned.run_no()
+    }
+
+    /// Gives back what a permit took, as if it had never been given.
+    pub(crate) fn release(&mut self, permit: &Permit, ruling: bool, now: Now) {
+        for bucket in [&self.requests, &self.learned_requests]
+            .into_iter()
+            .flatten()
+        {
+            bucket.give_back();
+        }
+        self.correct_tokens(permit, 0, 0, now);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.day.counts.requests = self.day.counts.requests.saturating_sub(1);
+        if ruling {
+            self.learned.released(permit.run);
+            self.returned(permit);
+        }
+    }
+
+    /// Takes note that a request is no longer in flight, and what it used.
+    pub(crate) fn settle(&mut self, permit: &Permit, used: Used, now: Now) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.correct_tokens(permit, used.input_tokens, used.output_tokens, now);
+        self.day
+            .add(used.told_input, used.told_output, used.cost_usd);
+    }
+
+    fn correct_tokens(&mut self, permit: &Permit, input: u64, output: u64, now: Now) {
+        let estimated = counted(permit.input_tokens, permit.output_tokens);
+        let actual = counted(input, output);
+        let charges = estimated.into_iter().zip(actual);
+        for (bucket, (estimated, actual)) in self.token_buckets().into_iter().zip(charges) {
+            if let Some(bucket) = bucket {
+                bucket.correct(now.instant, estimated, actual);
+            }
+        }
+    }
+
+    fn returned(&mut self, permit: &Permit) {
+        if permit.run == self.learned.run_no() {
+            self.refusals.out = self.refusals.out.saturating_sub(1);
+        }
+    }
+
+    /// Takes note that the provider served a request of this ruling scope, however it ended.
+    pub(crate) fn served(&mut self, permit: &Permit) {
+        self.returned(permit);
+        self.ceiling.served(permit.in_flight_before);
+        if permit.run == self.learned.run_no() {
+            self.refusals.in_a_row = 0;
+            // What was served before a pause says nothing about what comes after it.
+            self.refusals.alone &= self.refusals.pausing;
+        }
+    }
+
+    /// Takes note that a request of this ruling scope came to nothing.
+    pub(crate) fn failed(&mut self, permit: &Permit) {
+        self.returned(permit);
+    }
+
+    /// Takes note that the provider refused a request of this ruling scope for coming too early.
+    /// Returns how many pauses in a row were refused, when this refusal begins one.
+    pub(crate) fn refused(&mut self, permit: &Permit) -> Option<u32> {
+        self.returned(permit);
+        if permit.run != self.learned.run_no() {
+            return None;
+        }
+        self.learned.refused();
+        let refusals = &mut self.refusals;
+        let beside = permit.in_flight_before;
+        refusals.least_beside = Some(refusals.least_beside.map_or(beside, |b| b.min(beside)));
+        if refusals.pausing {
+            return None;
+        }
+        refusals.by_concurrency = self.ceiling.explains(beside);
+        refusals.pausing = true;
+        refusals.in_a_row = refusals.in_a_row.saturating_add(1);
+        Some(refusals.in_a_row)
+    }
+
+    /// Lets nothing start for `wait`; a longer block stays. Returns the block in force.
+    pub(crate) fn pause(&mut self, now: Now, wait: Duration, reason: &str) -> Block {
+        if wait >= LONG_PAUSE {
+            self.refusals.alone = true;
+        }
+        let block = Block::new(now, wait, reason.to_owned());
+        match &self.block {
+            Some(longer) if longer.until >= block.until => longer.clone(),
+            _ => {
+                self.hold(&block);
+                self.block = Some(block.clone());
+                block
+            }
+        }
+    }
+
+    fn hold(&self, block: &Block) {
+        for bucket in [&self.requests, &self.learned_requests]
+            .into_iter()
+            .flatten()
+        {
+            bucket.hold_until(block.until);
+        }
+    }
+
+    /// Returns the limit on requests in force.
+    pub(crate) fn limit(&self) -> Option<LimitInForce> {
+        let (rate, source) = match (self.learned.rate(), per_second(&self.limits)) {
+            (Some(learned), Some(configured)) if learned >= configured => {
+                (configured, LimitSource::Configured)
+            }
+            (Some(learned), _) => (learned, LimitSource::Learned),
+            (None, configured) => (configured?, LimitSource::Configured),
+        };
+        Some(LimitInForce {
+            requests_per_minute: rate * 60.0,
+            source,
+        })
+    }
+
+    /// Returns until when nothing of it starts, and why, if that is more than its pace.
+    pub(crate) fn blocked(&self, now: Now) -> Option<Blocked> {
+        let block = self.block.as_ref().filter(|b| b.until > now.instant);
+        let day = self.is_day_used_up() && self.day.ends_at() > now.wall;
+        let day = day.then(|| Blocked {
+            until: self.day.ends_at(),
+            reason: "the requests of this UTC day are used up".to_owned(),
+        });
+        block
+            .map(Block::status)
+            .into_iter()
+            .chain(day)
+            .max_by_key(|blocked| blocked.until)
+    }
+
+    /// Returns the scope's name: the group's, or the domain's.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns what is kept for the next owner.
+    pub(crate) fn saved(&self, now: Now) -> GroupState {
+        let block = self.block.as_ref().filter(|b| b.until > now.instant);
+        GroupState {
+            day: (self.day.counts.requests > 0).then(|| self.day.counts.clone()),
+            blocked: block.map(Block::saved),
+            learned: LearnedState {
+                concurrency: self.ceiling.limit(),
+                ..self.learned.saved()
+            },
+        }
+    }
+}
+
+/// What a request used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Used {
+    /// Tokens that count against limits.
+    pub(crate) input_tokens: u64,
+    pub(crate) output_tokens: u64,
+    /// Tokens that the provider told.
+    pub(crate) told_input: u64,
+    pub(crate) told_output: u64,
+    pub(crate) cost_usd: f64,
+}
+
+/// Returns what a request counts against the limits on all tokens, those of prompts, those of answers.
+const fn counted(input: u64, output: u64) -> [u64; 3] {
+    [input.saturating_add(output), input, output]
+}
+
+fn per_second(limits: &Limits) -> Option<f64> {
+    limits
+        .requests_per_minute
+        .map(|limit| f64::from(limit.get()) / 60.0)
+}

@@ -30,7 +30,8 @@ pub struct EncodedRequest {
     pub headers: Vec<(String, String)>,
     /// The body, JSON.
     pub body: Bytes,
-    /// Everything sent besides the prompt, as canonical JSON text.
+    /// Everything sent besides the prompt, as canonical JSON text. Its numbers are in double
+    /// precision, as that form has it; the body holds them exactly.
     pub request_params: String,
     /// Whether a streamed answer is asked for; a dialect may drop that wish.
     pub streamed: bool,
@@ -130,5 +131,401 @@ pub fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
     match ask.protocol {
         WireProtocol::OpenaiChat => openai::chat::encode(ask),
         WireProtocol::OpenaiCompletions => openai::completions::encode(ask),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use retort_types::Message;
+    use retort_types::catalog::StreamUsage;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const BOTH: [WireProtocol; 2] = [WireProtocol::OpenaiChat, WireProtocol::OpenaiCompletions];
+
+    fn input(protocol: WireProtocol) -> PromptInput {
+        match protocol {
+            WireProtocol::OpenaiChat => PromptInput::Messages(vec![
+                message("user", "Name a prime."),
+                message("assistant", "7"),
+                message("user", "Another, \"larger\" one?\n"),
+            ]),
+            WireProtocol::OpenaiCompletions => {
+                PromptInput::Text("Once upon a time\u{2028}there".to_owned())
+            }
+        }
+    }
+
+    fn message(role: &str, content: &str) -> Message {
+        Message {
+            role: role.to_owned(),
+            content: content.to_owned(),
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Case {
+        system: Option<&'static str>,
+        params: Params,
+        options: WireOptions,
+    }
+
+    fn asked(protocol: WireProtocol, case: &Case) -> Result<EncodedRequest, EncodeError> {
+        encode(&Ask {
+            protocol,
+            request_model: "some-model",
+            input: &input(protocol),
+            system: case.system,
+            params: &case.params,
+            options: &case.options,
+        })
+    }
+
+    fn body(request: &EncodedRequest) -> Value {
+        serde_json::from_slice(&request.body).expect("a body is JSON")
+    }
+
+    fn snapshot(name: &str, protocol: WireProtocol, case: &Case) {
+        let request = asked(protocol, case).expect("the case fits the protocol");
+        let view = json!({
+            "headers": request.headers,
+            "body": body(&request),
+            "request_params": request.request_params,
+            "streamed": request.streamed,
+        });
+        insta::assert_json_snapshot!(format!("{protocol}_{name}"), view);
+    }
+
+    fn all_params(protocol: WireProtocol) -> Params {
+        let is_chat = protocol == WireProtocol::OpenaiChat;
+        Params {
+            temperature: Some(0.7),
+            top_p: Some(1.0),
+            top_k: Some(40),
+            min_p: Some(0.05),
+            max_tokens: Some(128),
+            stop: Some(vec!["\n\n".to_owned(), "END".to_owned()]),
+            seed: Some(-7),
+            frequency_penalty: Some(0.5),
+            presence_penalty: Some(-0.5),
+            repetition_penalty: Some(1.1),
+            logprobs: Some(5),
+            reasoning_effort: is_chat.then(|| "low".to_owned()),
+            stream: None,
+            echo: (!is_chat).then_some(true),
+            extra: BTreeMap::from([("user".to_owned(), json!("someone"))]),
+        }
+    }
+
+    #[test]
+    fn requests() {
+        for protocol in BOTH {
+            snapshot("plain", protocol, &Case::default());
+            let params = all_params(protocol);
+            snapshot(
+                "all_params",
+                protocol,
+                &Case {
+                    params: params.clone(),
+                    ..Case::default()
+                },
+            );
+            let stream = Params {
+                stream: Some(true),
+                ..Params::default()
+            };
+            snapshot(
+                "stream",
+                protocol,
+                &Case {
+                    params: stream,
+                    ..Case::default()
+                },
+            );
+            let options = WireOptions {
+                max_tokens_field: Some("max_completion_tokens".to_owned()),
+                seed_field: Some("random_seed".to_owned()),
+                drop_params: ["temperature", "top_k", "reasoning_effort", "echo", "user"]
+                    .map(str::to_owned)
+                    .into(),
+                extra_body: BTreeMap::from([
+                    (
+                        "provider".to_owned(),
+                        json!({"order": ["x"], "allow_fallbacks": false}),
+                    ),
+                    ("min_p".to_owned(), Value::Null),
+                    ("store".to_owned(), json!(false)),
+                ]),
+                stream_usage: Some(StreamUsage::Always),
+                ..WireOptions::default()
+            };
+            let extra = BTreeMap::from([("store".to_owned(), json!(true))]);
+            let params = Params {
+                stream: Some(true),
+                extra,
+                ..params
+            };
+            snapshot(
+                "dialect",
+                protocol,
+                &Case {
+                    params,
+                    options,
+                    ..Case::default()
+                },
+            );
+        }
+        let system = Case {
+            system: Some("Be brief."),
+            ..Case::default()
+        };
+        snapshot("system", WireProtocol::OpenaiChat, &system);
+    }
+
+    #[test]
+    fn usage_of_streams_is_asked_for_unless_told_anyway() {
+        for (told, is_asked) in [
+            (None, true),
+            (Some(StreamUsage::Option), true),
+            (Some(StreamUsage::Always), false),
+            (Some(StreamUsage::Never), false),
+        ] {
+            for stream in [None, Some(false), Some(true)] {
+                let case = Case {
+                    params: Params {
+                        stream,
+                        ..Params::default()
+                    },
+                    options: WireOptions {
+                        stream_usage: told,
+                        ..WireOptions::default()
+                    },
+                    ..Case::default()
+                };
+                let request = asked(WireProtocol::OpenaiChat, &case).unwrap();
+                let expected = (stream == Some(true) && is_asked).then_some(true);
+                let asked = body(&request)["stream_options"]["include_usage"].as_bool();
+                assert_eq!(asked, expected, "{told:?} {stream:?}");
+                assert_eq!(request.streamed, stream == Some(true));
+            }
+        }
+    }
+
+    #[test]
+    fn logprobs_in_the_words_of_each_protocol() {
+        for (protocol, asked_for, expected) in [
+            (BOTH[0], 0, json!([true, null])),
+            (BOTH[0], 20, json!([true, 20])),
+            (BOTH[1], 0, json!([0, null])),
+            (BOTH[1], 5, json!([5, null])),
+        ] {
+            let params = Params {
+                logprobs: Some(asked_for),
+                ..Params::default()
+            };
+            let body = body(
+                &asked(
+                    protocol,
+                    &Case {
+                        params,
+                        ..Case::default()
+                    },
+                )
+                .unwrap(),
+            );
+            assert_eq!(json!([body["logprobs"], body["top_logprobs"]]), expected);
+        }
+    }
+
+    #[test]
+    fn a_seed_is_sent_exactly() {
+        let params = Params {
+            seed: Some(i64::MIN + 1),
+            ..Params::default()
+        };
+        let request = asked(
+            BOTH[0],
+            &Case {
+                params,
+                ..Case::default()
+            },
+        )
+        .unwrap();
+        assert_eq!(body(&request)["seed"].as_i64(), Some(i64::MIN + 1));
+    }
+
+    #[track_caller]
+    fn refused(protocol: WireProtocol, case: &Case) -> String {
+        let error = asked(protocol, case).expect_err("the case does not fit");
+        format!("{error}; hint: {}", error.hint().unwrap_or("none"))
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error_with_a_hint() {
+        let [chat, completions] = BOTH;
+        let params = |params| Case {
+            params,
+            ..Case::default()
+        };
+        let extra = |name: &str, value: Value| {
+            params(Params {
+                extra: BTreeMap::from([(name.to_owned(), value)]),
+                ..Params::default()
+            })
+        };
+        let many_logprobs = Case {
+            params: Params {
+                logprobs: Some(6),
+                ..Params::default()
+            },
+            options: WireOptions {
+                logprobs_max: Some(5),
+                ..WireOptions::default()
+            },
+            ..Case::default()
+        };
+        let effort = Some("low".to_owned());
+        let errors = [
+            refused(
+                completions,
+                &Case {
+                    system: Some("Be brief."),
+                    ..Case::default()
+                },
+            ),
+            refused(
+                chat,
+                &params(Params {
+                    echo: Some(true),
+                    ..Params::default()
+                }),
+            ),
+            refused(
+                completions,
+                &params(Params {
+                    reasoning_effort: effort,
+                    ..Params::default()
+                }),
+            ),
+            refused(chat, &many_logprobs),
+            refused(completions, &many_logprobs),
+            refused(
+                chat,
+                &params(Params {
+                    top_p: Some(f64::NAN),
+                    ..Params::default()
+                }),
+            ),
+            refused(chat, &extra("model", json!("another"))),
+            refused(chat, &extra("messages", Value::Null)),
+            refused(completions, &extra("prompt", json!(""))),
+            refused(chat, &extra("stream", json!(true))),
+            refused(chat, &extra("n", json!(2))),
+        ];
+        insta::assert_json_snapshot!(errors);
+        for (protocol, input) in [(chat, input(completions)), (completions, input(chat))] {
+            let case = Case::default();
+            let ask = Ask {
+                protocol,
+                request_model: "m",
+                input: &input,
+                system: None,
+                params: &case.params,
+                options: &case.options,
+            };
+            assert!(matches!(encode(&ask), Err(EncodeError::WrongInput { .. })));
+        }
+        let empty = PromptInput::Messages(Vec::new());
+        let case = Case::default();
+        let ask = Ask {
+            protocol: chat,
+            request_model: "m",
+            input: &empty,
+            system: None,
+            params: &case.params,
+            options: &case.options,
+        };
+        assert!(matches!(encode(&ask), Err(EncodeError::NoMessages)));
+    }
+
+    fn holds_null(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Array(items) => items.iter().any(holds_null),
+            Value::Object(fields) => fields.values().any(holds_null),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+
+    fn params() -> impl Strategy<Value = Params> {
+        let maybe = prop::option::of::<BoxedStrategy<f64>>;
+        let further = prop_oneof![Just(Value::Null), any::<i32>().prop_map(Value::from)];
+        (
+            (
+                maybe(any::<f64>().boxed()),
+                maybe((0.0..1.0).boxed()),
+                any::<Option<u32>>(),
+            ),
+            (
+                any::<Option<u32>>(),
+                any::<Option<i64>>(),
+                any::<Option<bool>>(),
+            ),
+            prop::option::of(prop::collection::vec(".*", 0..3)),
+            prop::collection::btree_map("[a-z]{3,9}", further, 0..4),
+        )
+            .prop_map(
+                |((temperature, min_p, top_k), (max_tokens, seed, stream), stop, extra)| Params {
+                    temperature,
+                    min_p,
+                    top_k,
+                    max_tokens,
+                    seed,
+                    stream,
+                    stop,
+                    extra,
+                    ..Params::default()
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_null_and_nothing_unasked(params in params()) {
+            let case = Case { params: params.clone(), ..Case::default() };
+            if let Ok(request) = asked(WireProtocol::OpenaiChat, &case) {
+                let body = body(&request);
+                prop_assert!(!holds_null(&body));
+                let fields = body.as_object().unwrap();
+                let asked_for = [
+                    ("temperature", params.temperature.is_some()),
+                    ("min_p", params.min_p.is_some()),
+                    ("top_k", params.top_k.is_some()),
+                    ("max_tokens", params.max_tokens.is_some()),
+                    ("seed", params.seed.is_some()),
+                ];
+                for (name, is_asked) in asked_for {
+                    prop_assert_eq!(fields.contains_key(name), is_asked, "{}", name);
+                }
+                let known = ["model", "messages", "stop", "stream", "stream_options"];
+                for name in fields.keys() {
+                    let is_known = known.contains(&name.as_str())
+                        || asked_for.iter().any(|(known, _)| known == name)
+                        || params.extra.contains_key(name);
+                    prop_assert!(is_known, "{}", name);
+                }
+                // The parameters are the body without the prompt.
+                let mut rest = fields.clone();
+                rest.remove("messages");
+                let told: Value = serde_json::from_str(&request.request_params).unwrap();
+                prop_assert_eq!(told.as_object().unwrap().len(), rest.len());
+            } else {
+                prop_assert!(params.temperature.is_some_and(|t| !t.is_finite()));
+            }
+        }
     }
 }

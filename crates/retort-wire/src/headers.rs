@@ -118,3 +118,70 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
         .map(|value| text(value.as_bytes()))
         .find(|value| !value.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            headers.append(name, HeaderValue::from_bytes(value).expect("a value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn the_list_is_sorted_for_its_search() {
+        assert!(KEPT.is_sorted());
+    }
+
+    #[test]
+    fn only_what_is_listed_is_kept_in_order() {
+        let long = [b'v'; 2 * VALUE_MAX_CHARS];
+        let given = headers(&[
+            ("X-RateLimit-Remaining-Tokens", b"7"),
+            ("Set-Cookie", b"session=1"),
+            ("Authorization", b"Bearer x"),
+            ("X-Api-Key", b"x"),
+            ("OpenAI-Organization", b"someone"),
+            ("Via", b"1.1 a"),
+            ("Via", b"1.1 b"),
+            ("Retry-After-Ms", b"12"),
+            ("Server", b"caf\xe9"),
+            ("Anthropic-RateLimit-Requests-Limit", b"50"),
+            ("CF-Ray", &long),
+        ]);
+        let long = "v".repeat(VALUE_MAX_CHARS);
+        let expected = [
+            ("anthropic-ratelimit-requests-limit", "50"),
+            ("cf-ray", &long),
+            ("retry-after-ms", "12"),
+            ("server", "caf\u{fffd}"),
+            ("via", "1.1 a"),
+            ("via", "1.1 b"),
+            ("x-ratelimit-remaining-tokens", "7"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(kept_headers(&given), expected);
+    }
+
+    #[test]
+    fn the_most_telling_id_is_taken() {
+        for (lines, expected) in [
+            (
+                vec![("cf-ray", "ray"), ("x-request-id", "req")],
+                Some("req"),
+            ),
+            (vec![("cf-ray", "ray"), ("x-request-id", "")], Some("ray")),
+            (vec![("apim-request-id", "apim")], Some("apim")),
+            (vec![("server", "x")], None),
+        ] {
+            let lines: Vec<_> = lines.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
+            assert_eq!(request_id(&headers(&lines)).as_deref(), expected);
+        }
+    }
+}

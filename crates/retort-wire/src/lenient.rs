@@ -270,3 +270,132 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
         deserializer.deserialize_str(KeyVisitor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Sample<'a> {
+        #[serde(borrow)]
+        text: Text<'a>,
+        number: Number,
+        #[serde(borrow)]
+        inner: Object<Inner<'a>>,
+        #[serde(borrow)]
+        list: List<Object<Inner<'a>>>,
+    }
+
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Inner<'a> {
+        #[serde(borrow)]
+        text: Text<'a>,
+    }
+
+    impl Item for Inner<'_> {
+        const MAX: usize = 3;
+
+        fn is_told(&self) -> bool {
+            self.text.0.is_some()
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_makes_a_field_absent() {
+        let values = [
+            "null",
+            "true",
+            "-1",
+            "0.5",
+            "1e400",
+            r#""x""#,
+            "[[1],{}]",
+            r#"{"a":[{}]}"#,
+        ];
+        for value in values {
+            let json = format!(r#"{{"a":{value},"text":{value},"number":{value},"b":{value}}}"#);
+            let sample: Sample<'_> = serde_json::from_str(&json).expect(value);
+            assert_eq!(sample.text.0.is_some(), value.starts_with('"'), "{value}");
+            assert_eq!(
+                sample.number.0.is_some(),
+                ["-1", "0.5"].contains(&value),
+                "{value}"
+            );
+            if value == "1e400" {
+                continue; // A number that does not fit is an error where anything may stand.
+            }
+            let json = format!(r#"{{"inner":{value},"list":{value},"text":"kept"}}"#);
+            let sample: Sample<'_> = serde_json::from_str(&json).expect(value);
+            assert_eq!(sample.text.told(), Some("kept"), "{value}");
+            assert_eq!(sample.inner.0.is_some(), value.starts_with('{'), "{value}");
+            assert_eq!(sample.list.0.is_some(), value.starts_with('['), "{value}");
+        }
+    }
+
+    #[test]
+    fn lists_keep_what_says_something_up_to_their_bound() {
+        let json =
+            r#"{"list":[{},7,{"text":"a"},{"text":1},{"text":"b"},{"text":"c"},{"text":"d"}]}"#;
+        let sample: Sample<'_> = serde_json::from_str(json).unwrap();
+        let kept = sample.list.0.unwrap();
+        let texts: Vec<_> = kept
+            .iter()
+            .filter_map(|item| item.0.as_ref()?.text.told())
+            .collect();
+        assert_eq!(texts, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn numbers_are_finite_and_counts_whole() {
+        let number = |json| serde_json::from_str::<Number>(json).unwrap();
+        for (json, count) in [
+            ("0", Some(0)),
+            ("12.0", Some(12)),
+            (r#""12""#, Some(12)),
+            ("4294967295", Some(u32::MAX)),
+            ("4294967296", None),
+            ("-1", None),
+            ("1.5", None),
+            ("1e999", None),
+            (r#""inf""#, None),
+            (r#""NaN""#, None),
+        ] {
+            assert_eq!(number(json).count(), count, "{json}");
+        }
+        assert_eq!(number("1e39").single(), None);
+        assert_eq!(number("-9999.0").single(), Some(-9_999.0));
+    }
+
+    #[test]
+    fn halves_of_characters_are_replaced() {
+        for (raw, expected) in [
+            (r#""\ud83d""#, "\u{fffd}"),
+            (r#""a\ude00b""#, "a\u{fffd}b"),
+            (r#""\ud83d\ude00\ud83d\n""#, "\u{1f600}\u{fffd}\n"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{fffd}\u{1f600}"),
+            (r#""\\ud83d\ud83d""#, "\\ud83d\u{fffd}"),
+            (r#""\ud83dx""#, "\u{fffd}x"),
+        ] {
+            assert_eq!(text_of(raw).as_deref(), Some(expected), "{raw}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn strings_read_as_serde_json_reads_them(text in ".*") {
+            let json = serde_json::to_string(&text).unwrap();
+            let ours = text_of(&json);
+            prop_assert_eq!(ours.as_deref(), Some(text.as_str()));
+        }
+
+        #[test]
+        fn repairing_never_panics(inner in r"(\\|u|d|8|3|[ -~]|é|\\ud83d|\\ude00){0,12}") {
+            let repaired = without_lone_surrogates(&format!("\"{inner}\""));
+            prop_assert!(repaired.starts_with('"'));
+        }
+    }
+}

@@ -271,3 +271,248 @@ fn count(text: &str) -> Option<u64> {
         .ok()
         .or_else(|| Some(number(first)?.max(0.0) as u64))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    const RECEIVED: &str = "2026-11-24T09:00:00Z";
+
+    fn told(lines: &str) -> AnnouncedLimits {
+        let mut headers = HeaderMap::new();
+        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(": ").expect("a header line");
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            headers.append(name, HeaderValue::from_str(value).expect("a value"));
+        }
+        announced(&headers, RECEIVED.parse().expect("a time")).0
+    }
+
+    fn or_dash<T: ToString>(value: Option<T>) -> String {
+        value.map_or("-".to_owned(), |value| value.to_string())
+    }
+
+    /// Checks lines of `counted limit remaining reset_ms window_s`, with `-` for what is not told.
+    #[track_caller]
+    fn check(lines: &str, expected: &[&str]) {
+        let ours: Vec<String> = told(lines)
+            .counts
+            .iter()
+            .map(|count| {
+                let fields = [
+                    format!("{:?}", count.counted),
+                    or_dash(count.limit),
+                    or_dash(count.remaining),
+                    or_dash(count.reset.map(|reset| reset.as_millis())),
+                    or_dash(count.window.map(|window| window.as_secs())),
+                ];
+                fields.join(" ")
+            })
+            .collect();
+        assert_eq!(ours, expected, "{lines}");
+    }
+
+    #[test]
+    fn openai() {
+        check(
+            "x-ratelimit-limit-requests: 5000
+             x-ratelimit-limit-tokens: 160000
+             x-ratelimit-remaining-requests: 4999
+             x-ratelimit-remaining-tokens: 159974
+             x-ratelimit-reset-requests: 12ms
+             x-ratelimit-reset-tokens: 9ms
+             x-ratelimit-limit-input-images: 50000
+             x-ratelimit-limit-tokens_usage_based: 250000",
+            &["Requests 5000 4999 12 60", "Tokens 160000 159974 9 60"],
+        );
+        // A free account's two hundred a day.
+        check(
+            "x-ratelimit-limit-requests: 200
+             x-ratelimit-remaining-requests: 199
+             x-ratelimit-reset-requests: 7m12s
+             x-ratelimit-reset-tokens: 6m0s",
+            &["Requests 200 199 432000 86400", "Tokens - - 360000 -"],
+        );
+    }
+
+    #[test]
+    fn groq_counts_requests_per_day() {
+        check(
+            "x-ratelimit-limit-requests: 14400
+             x-ratelimit-limit-tokens: 30000
+             x-ratelimit-remaining-requests: 14398
+             x-ratelimit-remaining-tokens: 29987
+             x-ratelimit-reset-requests: 11.486s
+             x-ratelimit-reset-tokens: 26ms",
+            &[
+                "Requests 14400 14398 11486 86400",
+                "Tokens 30000 29987 26 60",
+            ],
+        );
+    }
+
+    #[test]
+    fn azure_writes_bare_seconds() {
+        check(
+            "x-ratelimit-limit-requests: 120
+             x-ratelimit-remaining-requests: 119
+             x-ratelimit-renewalperiod-requests: 60
+             x-ratelimit-reset-requests: 500
+             x-ratelimit-reset-tokens: 7
+             x-ratelimit-key: gpt
+             x-ratelimit-abusepenalty-active: False",
+            &["Requests 120 119 500000 60", "Tokens - - 7000 -"],
+        );
+    }
+
+    #[test]
+    fn anthropic_counts_from_the_providers_own_clock() {
+        check(
+            "date: Mon, 31 Mar 2025 20:37:16 GMT
+             anthropic-ratelimit-requests-limit: 50
+             anthropic-ratelimit-requests-remaining: 49
+             anthropic-ratelimit-requests-reset: 2025-03-31T20:37:17Z
+             anthropic-ratelimit-input-tokens-limit: 50000
+             anthropic-ratelimit-output-tokens-remaining: 0
+             anthropic-ratelimit-output-tokens-reset: 2025-03-31T20:37:46.5Z
+             anthropic-ratelimit-tokens-reset: 2025-03-31T20:36:46Z",
+            &[
+                "Requests 50 49 1000 60",
+                "InputTokens 50000 - - -",
+                "OutputTokens - 0 30500 -",
+                "Tokens - - 0 -",
+            ],
+        );
+    }
+
+    #[test]
+    fn mistral_names_its_windows() {
+        check(
+            "x-ratelimit-limit-req-minute: 4
+             x-ratelimit-remaining-req-minute: 3
+             x-ratelimit-limit-tokens-minute: 250000
+             x-ratelimit-limit-tokens-month: 4000000000
+             x-ratelimit-remaining-req-10-second: 5
+             x-ratelimit-tokens-query-cost: 109",
+            &[
+                "Requests 4 3 - 60",
+                "Tokens 250000 - - 60",
+                "Tokens 4000000000 - - 2592000",
+                "Requests - 5 - 10",
+            ],
+        );
+    }
+
+    #[test]
+    fn together_counts_per_second() {
+        let bare = "x-ratelimit-limit: 10\nx-ratelimit-remaining: 9";
+        check(
+            &format!("{bare}\nx-ratelimit-reset: 1"),
+            &["Requests 10 9 1000 1"],
+        );
+        check(
+            &format!("{bare}\nx-tokenlimit-limit: 3000"),
+            &["Requests 10 9 - 1", "Tokens 3000 - - 1"],
+        );
+        // Elsewhere the same names say nothing about the window.
+        check(
+            &format!("{bare}\nx-ratelimit-reset: 40"),
+            &["Requests 10 9 40000 -"],
+        );
+        // 2026-11-24T09:00:20Z in milliseconds, as OpenRouter writes it.
+        check(
+            &format!("{bare}\nx-ratelimit-reset: 1795510820000"),
+            &["Requests 10 9 20000 -"],
+        );
+    }
+
+    #[test]
+    fn others() {
+        check(
+            "x-ratelimit-limit-requests-day: 14400
+             x-ratelimit-reset-requests-day: 33011.38
+             x-ratelimit-limit-tokens-generated: 60000
+             x-ratelimit-limit-tokens-prompt: 60001
+             ratelimit-limit: 100, 100;w=60
+             ratelimit-reset: 30",
+            &[
+                "Requests 14400 - 33011380 86400",
+                "OutputTokens 60000 - - -",
+                "InputTokens 60001 - - -",
+                "Requests 100 - 30000 -",
+            ],
+        );
+        check(
+            "x-ratelimit-limit: -5
+             x-ratelimit-remaining: 1e400
+             x-ratelimit-reset: soon
+             x-ratelimit-reset-tokens: -3
+             x-ratelimit-limit-tokens: NaN
+             x-ratelimit: 7
+             x-ratelimit-: 7",
+            &["Requests 0 18446744073709551615 - -", "Tokens - - 0 -"],
+        );
+    }
+
+    #[test]
+    fn the_longer_of_two_waits_is_taken() {
+        for (lines, expected_ms) in [
+            ("", None),
+            ("retry-after: 20", Some(20_000)),
+            ("retry-after: 0.25", Some(250)),
+            ("retry-after: 1\nretry-after-ms: 0", Some(1_000)),
+            ("retry-after: 1\nretry-after-ms: 1500.5", Some(1_500)),
+            ("retry-after: 2\nretry-after: 5", Some(5_000)),
+            ("retry-after: 1m30s", Some(90_000)),
+            ("retry-after: -5", Some(0)),
+            // A point in time, long gone.
+            ("retry-after: 1e9", Some(0)),
+            ("retry-after: 999999999", Some(86_400_000)),
+            ("retry-after-ms: 1e300", Some(86_400_000)),
+            ("retry-after: NaN", None),
+            ("retry-after: inf", None),
+            ("retry-after: later", None),
+            ("retry-after: Tue, 24 Nov 2026 09:00:07 GMT", Some(7_000)),
+            ("retry-after: Tuesday, 24-Nov-26 09:00:07 GMT", Some(7_000)),
+            ("retry-after: Tue Nov 24 09:00:07 2026", Some(7_000)),
+            ("retry-after: Tue, 24 Nov 2026 08:00:00 GMT", Some(0)),
+            (
+                "retry-after: Tue, 24 Nov 2099 08:00:00 GMT",
+                Some(86_400_000),
+            ),
+            (
+                "date: Tue, 24 Nov 2026 08:59:00 GMT\nretry-after: Tue, 24 Nov 2026 09:00:00 GMT",
+                Some(60_000),
+            ),
+        ] {
+            let ours = told(lines).retry_after.map(|wait| wait.as_millis());
+            assert_eq!(ours, expected_ms, "{lines}");
+        }
+    }
+
+    #[test]
+    fn resets_stand_in_for_a_wait() {
+        let wait = |lines: &str| wait_until_reset(&told(lines).counts).map(|wait| wait.as_secs());
+        let both = "x-ratelimit-reset-requests: 7s\nx-ratelimit-reset-tokens: 3s";
+        assert_eq!(wait(both), Some(3));
+        assert_eq!(
+            wait(&format!("x-ratelimit-remaining-requests: 0\n{both}")),
+            Some(7)
+        );
+        assert_eq!(wait("x-ratelimit-reset-requests: 0s"), None);
+        assert_eq!(wait("x-ratelimit-remaining-requests: 0"), None);
+    }
+
+    #[test]
+    fn the_number_of_limits_is_bounded() {
+        let mut lines = String::new();
+        for seconds in 1..200 {
+            writeln!(lines, "x-ratelimit-limit-requests-{seconds}-second: 1").expect("a text");
+        }
+        assert_eq!(told(&lines).counts.len(), LIMITS_MAX);
+    }
+}

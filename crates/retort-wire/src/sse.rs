@@ -83,8 +83,10 @@ impl SseParser {
                 self.extend_line(head);
                 let mut line = std::mem::take(&mut self.line);
                 self.end_line(&line, on_event);
-                line.clear();
-                self.line = line;
+                if !self.is_overflown() {
+                    line.clear();
+                    self.line = line;
+                }
             }
         }
     }
@@ -165,5 +167,152 @@ impl SseParser {
         self.data.clear();
         self.name.clear();
         self.has_data = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Event = (String, String);
+
+    fn parse<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut parser = SseParser::new();
+        let mut on_event = |name: &str, data: &str| {
+            events.push((name.to_owned(), data.to_owned()));
+        };
+        for piece in pieces {
+            parser.push(piece, &mut on_event);
+        }
+        parser.finish(&mut on_event);
+        events
+    }
+
+    /// Reads a whole text by the letter of the standard: normalise line ends, split, interpret.
+    fn oracle(bytes: &[u8]) -> Vec<Event> {
+        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        let text: Vec<char> = bytes.iter().map(|byte| char::from(*byte)).collect();
+        let text: String = text.into_iter().collect();
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let (mut events, mut name, mut data) = (Vec::new(), String::new(), Vec::<String>::new());
+        // The text's own end counts as an empty line after its last one.
+        for line in text.split('\n').chain([""]) {
+            if line.is_empty() {
+                let joined = data.join("\n");
+                if !joined.is_empty() {
+                    events.push((utf8(&name), utf8(&joined)));
+                }
+                name.clear();
+                data.clear();
+                continue;
+            }
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                "data" => data.push(value.to_owned()),
+                "event" => value.clone_into(&mut name),
+                _ => {}
+            }
+        }
+        events
+    }
+
+    fn utf8(latin1: &str) -> String {
+        let bytes: Vec<u8> = latin1.chars().map(|c| u8::try_from(c).unwrap()).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &[(&str, &str)]) {
+        let whole = parse([text.as_bytes()]);
+        let expected: Vec<Event> = expected
+            .iter()
+            .map(|(name, data)| ((*name).to_owned(), (*data).to_owned()))
+            .collect();
+        assert_eq!(whole, expected);
+        assert_eq!(parse(text.as_bytes().chunks(1)), expected, "byte by byte");
+    }
+
+    #[test]
+    fn lines_end_at_cr_lf_and_crlf_alone() {
+        let two = [("", "a"), ("", "b")];
+        check("data: a\n\ndata: b\n\n", &two);
+        check("data: a\r\rdata: b\r\r", &two);
+        check("data: a\r\n\r\ndata: b\r\n\r\n", &two);
+        check("data: a\n\r\ndata: b\r\n\n", &two);
+        check(
+            "data: a\u{2028}\u{85}b\u{b}c\n\n",
+            &[("", "a\u{2028}\u{85}b\u{b}c")],
+        );
+    }
+
+    #[test]
+    fn fields_follow_the_standard() {
+        check("\u{feff}data:a\n\n", &[("", "a")]);
+        check("data\u{feff}:a\n\n", &[]);
+        check(": OPENROUTER PROCESSING\n\ndata: a\n\n", &[("", "a")]);
+        check(
+            "event: error\nid: 7\nretry: 5\ndata: a\ndata:  b\ndata\n\n",
+            &[("error", "a\n b\n")],
+        );
+        check("event: lonely\n\ndata: a\n\n", &[("", "a")]);
+        check("data\n\ndata:\n\n", &[]);
+        check("data: a", &[("", "a")]);
+        check("data: a\ndata: b\n", &[("", "a\nb")]);
+        check("", &[]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced() {
+        let events = parse([b"data: a\xff\xe2".as_slice(), b"\x82\xacb\n\n".as_slice()]);
+        assert_eq!(events, [(String::new(), "a\u{fffd}\u{20ac}b".to_owned())]);
+    }
+
+    #[test]
+    fn a_line_or_event_above_the_cap_ends_reading() {
+        let line = vec![b'a'; EVENT_MAX_BYTES / 2];
+        for (pieces, is_overflown) in [
+            (vec![b"data: ".as_slice(), &line, b"\n\n"], false),
+            (vec![b"data: ".as_slice(), &line, &line, b"\n\n"], true),
+            (
+                vec![b"data: ".as_slice(), &line, b"\ndata: ", &line, b"\n\n"],
+                true,
+            ),
+        ] {
+            let mut parser = SseParser::new();
+            let mut count = 0;
+            for piece in &pieces {
+                parser.push(piece, &mut |_, _| count += 1);
+            }
+            parser.push(b"data: more\n\n", &mut |_, _| count += 1);
+            parser.finish(&mut |_, _| count += 1);
+            assert_eq!(parser.is_overflown(), is_overflown);
+            assert_eq!(count, if is_overflown { 0 } else { 2 });
+            assert!(!is_overflown || parser.line.capacity() + parser.data.capacity() == 0);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_read_as_by_the_standard(
+            words in prop::collection::vec(
+                prop_oneof![
+                    Just(b"data".to_vec()), Just(b"event".to_vec()), Just(b":".to_vec()),
+                    Just(b" ".to_vec()), Just(b"\n".to_vec()), Just(b"\r".to_vec()),
+                    Just(b"\r\n".to_vec()), Just(b"\xef\xbb\xbf".to_vec()),
+                    prop::collection::vec(any::<u8>(), 0..4),
+                ],
+                0..40,
+            ),
+            piece in 1_usize..7,
+        ) {
+            let bytes = words.concat();
+            let expected = oracle(&bytes);
+            prop_assert_eq!(&parse([bytes.as_slice()]), &expected);
+            prop_assert_eq!(&parse(bytes.chunks(piece)), &expected);
+        }
     }
 }

@@ -158,3 +158,85 @@ pub(crate) fn in_details(
         });
     delay.max(reset)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn go_durations() {
+        for (text, expected_ms) in [
+            ("6ms", Some(6)),
+            ("16.601s", Some(16_601)),
+            ("6m0s", Some(360_000)),
+            ("2m59.56s", Some(179_560)),
+            ("0s", Some(0)),
+            ("1h2m3s", Some(3_723_000)),
+            ("1d", Some(86_400_000)),
+            ("9d", Some(86_400_000)),
+            ("1500µs", Some(1)),
+            ("48.9s", Some(48_900)),
+            ("", None),
+            ("s", None),
+            ("5", None),
+            ("5 parsecs", None),
+            ("-5s", None),
+            ("1..5s", None),
+            ("5s later", None),
+        ] {
+            let ours = whole_duration(text).map(|duration| duration.as_millis());
+            assert_eq!(ours, expected_ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn waits_in_words() {
+        for (message, expected_ms) in [
+            (
+                "Rate limit reached. Please try again in 1.2s. Visit us.",
+                Some(1_200),
+            ),
+            ("Please try again in 6m0s.", Some(360_000)),
+            ("Try again in 250ms", Some(250)),
+            ("Please retry after 26 seconds.", Some(26_000)),
+            ("Please retry in 48.9s.", Some(48_900)),
+            ("Try again in 1 minute 5 seconds", Some(65_000)),
+            ("Please try again in a few minutes.", None),
+            ("Please try again later.", None),
+            ("İ try again in 7s", Some(7_000)),
+        ] {
+            let ours = in_words(message).map(|duration| duration.as_millis());
+            assert_eq!(ours, expected_ms, "{message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".*", now in any::<i64>()) {
+            let now = Timestamp::from_micros(now);
+            let waits = [
+                retry_after(&text, now),
+                until(&text, now),
+                whole_duration(&text),
+                in_words(&text),
+            ];
+            prop_assert!(waits.into_iter().flatten().all(|wait| wait <= WAIT_MAX));
+        }
+
+        #[test]
+        fn numbers_clamp(number in any::<f64>(), now in any::<i64>()) {
+            let wait = retry_after(&number.to_string(), Timestamp::from_micros(now));
+            prop_assert!(wait.is_none_or(|wait| wait <= WAIT_MAX));
+            prop_assert_eq!(seconds(number).is_none(), number.is_nan());
+        }
+
+        #[test]
+        fn whole_seconds_read_exactly(hours in 0_u64..24, minutes in 0_u64..60, secs in 0_u64..60) {
+            let text = format!("{hours}h{minutes}m{secs}s");
+            let expected = Duration::from_secs(hours * 3_600 + minutes * 60 + secs);
+            prop_assert_eq!(whole_duration(&text), Some(expected));
+        }
+    }
+}

@@ -150,7 +150,7 @@ fn arms(campaign: &Campaign) -> Result<Vec<PlannedArm>, SpecError> {
             && let Some(place) = conversation_with_system(campaign)
         {
             let message = format!(
-                "a conversation with its own system text under arm `{}`, which sets another",
+                "a conversation has its own system text, but arm `{}` sets another",
                 arm.name
             );
             return Err(SpecError::campaign(place, message)
@@ -326,6 +326,9 @@ pub(crate) fn total(
         SpecError::campaign(Vec::new(), format!("the campaign makes {what}"))
             .with_hint("take fewer samples, arms or rounds, or split the campaign")
     };
+    if rounds > limits::ROUNDS_MAX {
+        return Err(too_many(format!("more than {} rounds", limits::ROUNDS_MAX)));
+    }
     let blocks = cells(suites, arms).and_then(|cells| cells.checked_mul(u64::from(rounds)));
     let blocks = match blocks {
         Some(blocks) if blocks <= u64::from(limits::BLOCKS_MAX) => blocks,

@@ -13,6 +13,8 @@ pub enum Document {
     Prompts,
     /// A plan that was written earlier.
     Plan,
+    /// Something else.
+    Other,
 }
 
 impl Document {
@@ -22,6 +24,7 @@ impl Document {
             Self::Catalog => "catalog",
             Self::Prompts => "prompts",
             Self::Plan => "plan",
+            Self::Other => "document",
         }
     }
 }

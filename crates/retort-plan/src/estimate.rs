@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use retort_types::{DomainId, DomainSpec, Limits, ModelName, PromptInput};
+use retort_types::catalog::Price;
+use retort_types::{DomainId, DomainSpec, Limits, ModelName, Params, PromptInput};
 use serde::Serialize;
 
 use crate::Plan;
@@ -29,6 +30,12 @@ const ANSWER_SECONDS: f64 = 5.0;
 const MINUTE_SECONDS: f64 = 60.0;
 const DAY_SECONDS: f64 = 86_400.0;
 
+/// Returns the tokens that a sample will take, as (input, output), by [`ESTIMATE_RULES`].
+pub fn estimate_tokens(input: &PromptInput, system: Option<&str>, params: &Params) -> (u64, u64) {
+    let (system, output) = arm_tokens(system, params);
+    (input_tokens(input) + system, output)
+}
+
 /// Tokens of every prompt and arm, counted once.
 #[derive(Debug)]
 pub(crate) struct TokenCounts {
@@ -39,15 +46,13 @@ pub(crate) struct TokenCounts {
 
 impl TokenCounts {
     pub(crate) fn of(document: &PlanDocument) -> Self {
-        let prompts = document.prompts.iter().map(|p| input_tokens(&p.input));
-        let arms = document.arms.iter().map(|arm| {
-            let system = arm.system.as_deref().map_or(0, message_tokens);
-            let output = arm.params.max_tokens.map_or(UNSET_OUTPUT_TOKENS, u64::from);
-            (system, output)
-        });
+        let prompts = document.prompts.iter();
+        let arms = document.arms.iter();
         Self {
-            prompts: prompts.collect(),
-            arms: arms.collect(),
+            prompts: prompts.map(|prompt| input_tokens(&prompt.input)).collect(),
+            arms: arms
+                .map(|arm| arm_tokens(arm.system.as_deref(), &arm.params))
+                .collect(),
         }
     }
 
@@ -57,23 +62,28 @@ impl TokenCounts {
         (self.prompts[prompt] + system, output)
     }
 
-    /// Returns samples, input and output tokens of one model over the whole plan.
-    fn of_model(&self, document: &PlanDocument) -> (u64, u64, u64) {
+    /// Returns what one model takes over the whole plan, without money.
+    fn of_model(&self, document: &PlanDocument) -> Usage {
         let arms = self.arms.len() as u64;
         let system: u64 = self.arms.iter().map(|(system, _)| system).sum();
         let output: u64 = self.arms.iter().map(|(_, output)| output).sum();
-        let mut sum = (0, 0, 0);
+        let mut sum = Usage::default();
         let mut prompts = self.prompts.iter();
         for suite in &document.suites {
             let count = u64::from(suite.prompts);
             let draws = u64::from(suite.samples) * u64::from(document.campaign.rounds());
             let texts: u64 = prompts.by_ref().take(suite.prompts as usize).sum();
-            sum.0 += count * arms * draws;
-            sum.1 += (texts * arms + count * system) * draws;
-            sum.2 += count * output * draws;
+            sum.samples += count * arms * draws;
+            sum.input_tokens += (texts * arms + count * system) * draws;
+            sum.output_tokens += count * output * draws;
         }
         sum
     }
+}
+
+fn arm_tokens(system: Option<&str>, params: &Params) -> (u64, u64) {
+    let output = params.max_tokens.map_or(UNSET_OUTPUT_TOKENS, u64::from);
+    (system.map_or(0, message_tokens), output)
 }
 
 fn text_tokens(text: &str) -> u64 {
@@ -109,39 +119,25 @@ pub struct Estimate {
     pub models: Vec<ModelEstimate>,
     /// By rate-limit domain, in the plan's order.
     pub domains: Vec<DomainEstimate>,
-    /// All together.
-    pub total: Usage,
-    /// Models without a price: the total leaves their cost out.
+    /// All samples.
+    pub samples: u64,
+    /// Tokens of all prompts.
+    pub input_tokens: u64,
+    /// Tokens of all answers.
+    pub output_tokens: u64,
+    /// US dollars when answers are short; nothing when a model has no price.
+    pub cost_usd_low: Option<f64>,
+    /// US dollars when answers use their allowance; nothing when a model has no price.
+    pub cost_usd_high: Option<f64>,
+    /// Models without a price.
     pub unpriced: Vec<ModelName>,
-    /// Time until the slowest domain is done, in seconds; at least the time of the schedule.
+    /// Least time until the slowest domain is done, in seconds; at least the schedule's.
     pub seconds: f64,
     /// Bounds of the campaign's budget that the estimate is beyond, as `usd`, `requests`,
     /// `tokens`.
     pub beyond_budget: Vec<&'static str>,
     /// How these numbers were made.
     pub rules: &'static str,
-}
-
-/// Samples, tokens and money.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Usage {
-    /// Samples.
-    pub samples: u64,
-    /// Tokens of prompts.
-    pub input_tokens: u64,
-    /// Tokens of answers.
-    pub output_tokens: u64,
-    /// US dollars; nothing without a price.
-    pub cost_usd: Option<CostRange>,
-}
-
-/// Money, in US dollars.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct CostRange {
-    /// When answers are short.
-    pub low: f64,
-    /// When answers use their allowance.
-    pub high: f64,
 }
 
 /// What one model will take.
@@ -151,9 +147,17 @@ pub struct ModelEstimate {
     pub model: ModelName,
     /// The domain that pays.
     pub domain: DomainId,
-    /// Its samples, tokens and money.
-    pub usage: Usage,
-    /// Day of the price.
+    /// Its samples.
+    pub samples: u64,
+    /// Tokens of its prompts.
+    pub input_tokens: u64,
+    /// Tokens of its answers.
+    pub output_tokens: u64,
+    /// US dollars when answers are short; nothing without a price.
+    pub cost_usd_low: Option<f64>,
+    /// US dollars when answers use their allowance; nothing without a price.
+    pub cost_usd_high: Option<f64>,
+    /// Day of the price, as `YYYY-MM-DD`.
     pub price_as_of: Option<String>,
 }
 
@@ -162,43 +166,36 @@ pub struct ModelEstimate {
 pub struct DomainEstimate {
     /// The domain.
     pub domain: DomainId,
-    /// Its models' samples, tokens and money.
-    pub usage: Usage,
-    /// Least time by its limits, in seconds.
-    pub seconds: f64,
-    /// The limit that takes longest; nothing when it is not limited.
-    pub binding: Option<Binding>,
+    /// Its models' samples.
+    pub samples: u64,
+    /// Tokens of their prompts.
+    pub input_tokens: u64,
+    /// Tokens of their answers.
+    pub output_tokens: u64,
+    /// Least time by its limits, in seconds; nothing when it is not limited.
+    pub seconds: Option<f64>,
+    /// The limit that takes longest, as `requests_per_minute`, `concurrency of group small` or
+    /// `requests_per_minute (default)`; `nothing` when it is not limited.
+    pub bound_by: String,
     /// Whether these are the limits that apply where nobody states any.
     pub default_limits: bool,
 }
 
-/// The limit that decides how long a domain takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Binding {
-    /// Its name in the catalog, as `requests_per_minute`.
-    pub limit: &'static str,
-    /// The limit group it belongs to; nothing when it is the whole domain's.
-    pub group: Option<String>,
+/// Samples and tokens.
+#[derive(Debug, Clone, Copy, Default)]
+struct Usage {
+    samples: u64,
+    input_tokens: u64,
+    output_tokens: u64,
 }
 
 impl Usage {
-    fn add(&mut self, other: &Self) {
-        self.samples += other.samples;
-        self.input_tokens += other.input_tokens;
-        self.output_tokens += other.output_tokens;
-        self.cost_usd = match (self.cost_usd, other.cost_usd) {
-            (Some(a), Some(b)) => Some(CostRange {
-                low: a.low + b.low,
-                high: a.high + b.high,
-            }),
-            (a, b) => a.or(b),
-        };
-    }
-
-    fn sum<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
+    fn of<'a>(models: impl IntoIterator<Item = &'a ModelEstimate>) -> Self {
         let mut sum = Self::default();
-        for part in parts {
-            sum.add(part);
+        for model in models {
+            sum.samples += model.samples;
+            sum.input_tokens += model.input_tokens;
+            sum.output_tokens += model.output_tokens;
         }
         sum
     }
@@ -215,22 +212,28 @@ impl Estimate {
                 domain_estimate(id, spec, &models)
             })
             .collect();
-        let total = Usage::sum(models.iter().map(|model| &model.usage));
         let slowest = domains
             .iter()
-            .fold(0.0, |most: f64, one| most.max(one.seconds));
+            .filter_map(|domain| domain.seconds)
+            .fold(0.0, f64::max);
         let unpriced = models
             .iter()
-            .filter(|model| model.usage.cost_usd.is_none())
+            .filter(|model| model.cost_usd_high.is_none())
             .map(|model| model.model.clone())
             .collect();
+        let total = Usage::of(&models);
+        let cost_usd_high = models.iter().map(|model| model.cost_usd_high).sum();
         Self {
+            samples: total.samples,
+            input_tokens: total.input_tokens,
+            output_tokens: total.output_tokens,
+            cost_usd_low: models.iter().map(|model| model.cost_usd_low).sum(),
+            cost_usd_high,
+            unpriced,
             seconds: slowest.max(schedule_seconds(plan)),
-            beyond_budget: beyond_budget(plan, &total),
+            beyond_budget: beyond_budget(plan, total, cost_usd_high),
             models,
             domains,
-            total,
-            unpriced,
             rules: ESTIMATE_RULES,
         }
     }
@@ -238,22 +241,24 @@ impl Estimate {
 
 fn model_estimates(plan: &Plan) -> Vec<ModelEstimate> {
     let document = plan.document();
-    let (samples, input_tokens, output_tokens) = plan.tokens().of_model(document);
+    let usage = plan.tokens().of_model(document);
+    let Usage {
+        samples,
+        input_tokens,
+        output_tokens,
+    } = usage;
+    let cost = |price: &Price, share: u64| price.cost_usd(input_tokens, output_tokens / share);
     document
         .models
         .iter()
         .map(|model| ModelEstimate {
             model: model.name.clone(),
             domain: model.domain.clone(),
-            usage: Usage {
-                samples,
-                input_tokens,
-                output_tokens,
-                cost_usd: model.price.as_ref().map(|price| CostRange {
-                    low: price.cost_usd(input_tokens, output_tokens / LOW_OUTPUT_SHARE),
-                    high: price.cost_usd(input_tokens, output_tokens),
-                }),
-            },
+            samples,
+            input_tokens,
+            output_tokens,
+            cost_usd_low: model.price.as_ref().map(|p| cost(p, LOW_OUTPUT_SHARE)),
+            cost_usd_high: model.price.as_ref().map(|p| cost(p, 1)),
             price_as_of: model.price.as_ref().map(|price| price.as_of.clone()),
         })
         .collect()
@@ -265,44 +270,52 @@ fn domain_estimate(
     models: &[ModelEstimate],
 ) -> DomainEstimate {
     let members: Vec<_> = models.iter().filter(|model| model.domain == *id).collect();
-    let usage = Usage::sum(members.iter().map(|model| &model.usage));
-    let mut slowest: (f64, Option<Binding>) = (0.0, None);
+    let usage = Usage::of(members.iter().copied());
+    let mut slowest = None;
     if let Some(spec) = spec {
-        slower_by(&mut slowest, &spec.limits, &usage, None);
+        slower_by(&mut slowest, &spec.limits, usage, None);
         for lane in &spec.lanes {
             let group = spec.lanes.iter().filter(|other| other.group == lane.group);
             let in_group: Vec<_> = group.map(|other| &other.model).collect();
             let part = members.iter().filter(|m| in_group.contains(&&m.model));
-            let usage = Usage::sum(part.map(|model| &model.usage));
-            slower_by(&mut slowest, &lane.limits, &usage, Some(&lane.group));
+            let usage = Usage::of(part.copied());
+            slower_by(&mut slowest, &lane.limits, usage, Some(&lane.group));
         }
     }
+    let default_limits = spec.is_some_and(|spec| spec.limits == default_limits());
+    let bound_by = match &slowest {
+        None => "nothing".to_owned(),
+        Some((_, limit)) if default_limits => format!("{limit} (default)"),
+        Some((_, limit)) => limit.clone(),
+    };
     DomainEstimate {
         domain: id.clone(),
-        usage,
-        seconds: slowest.0,
-        binding: slowest.1,
-        default_limits: spec.is_some_and(|spec| spec.limits == default_limits()),
+        samples: usage.samples,
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        seconds: slowest.map(|(seconds, _)| seconds),
+        bound_by,
+        default_limits,
     }
 }
 
 /// Replaces `slowest` by the limit among `limits` that takes longer for `usage`.
 fn slower_by(
-    slowest: &mut (f64, Option<Binding>),
+    slowest: &mut Option<(f64, String)>,
     limits: &Limits,
-    usage: &Usage,
+    usage: Usage,
     group: Option<&str>,
 ) {
     for (limit, seconds) in times(limits, usage) {
-        if seconds > slowest.0 || slowest.1.is_none() {
-            let group = group.map(str::to_owned);
-            *slowest = (seconds, Some(Binding { limit, group }));
+        if slowest.as_ref().is_none_or(|(most, _)| seconds > *most) {
+            let of_group = group.map_or_else(String::new, |group| format!(" of group {group}"));
+            *slowest = Some((seconds, format!("{limit}{of_group}")));
         }
     }
 }
 
 /// Returns the time that each stated limit takes for `usage`, in seconds.
-fn times(limits: &Limits, usage: &Usage) -> Vec<(&'static str, f64)> {
+fn times(limits: &Limits, usage: Usage) -> Vec<(&'static str, f64)> {
     let per_minute = |count: u64, limit: Option<u64>| {
         limit.map(|limit| count as f64 / limit as f64 * MINUTE_SECONDS)
     };
@@ -363,11 +376,14 @@ fn schedule_seconds(plan: &Plan) -> f64 {
     every.as_secs_f64() * f64::from(campaign.rounds() - 1)
 }
 
-fn beyond_budget(plan: &Plan, total: &Usage) -> Vec<&'static str> {
+fn beyond_budget(plan: &Plan, total: Usage, cost_usd: Option<f64>) -> Vec<&'static str> {
     let budget = &plan.campaign().budget;
     let mut beyond = Vec::new();
-    let high = total.cost_usd.map(|cost| cost.high);
-    if budget.usd.zip(high).is_some_and(|(usd, high)| high > usd) {
+    if budget
+        .usd
+        .zip(cost_usd)
+        .is_some_and(|(most, cost)| cost > most)
+    {
         beyond.push("usd");
     }
     if budget.requests.is_some_and(|most| total.samples > most) {
@@ -379,3 +395,6 @@ fn beyond_budget(plan: &Plan, total: &Usage) -> Vec<&'static str> {
     }
     beyond
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ mod check;
 mod document;
 mod error;
 mod estimate;
+#[cfg(test)]
+mod fixtures;
 pub mod limits;
 mod node;
 mod order;
@@ -26,11 +28,9 @@ pub mod suites;
 
 pub use document::{PLAN_SCHEMA, PlanDocument, PlannedArm, PlannedModel, PlannedSuite};
 pub use error::{Document, SpecError};
-pub use estimate::{
-    Binding, CostRange, DomainEstimate, ESTIMATE_RULES, Estimate, ModelEstimate, Usage,
-};
+pub use estimate::{DomainEstimate, ESTIMATE_RULES, Estimate, ModelEstimate, estimate_tokens};
 pub use order::ORDER_ALGORITHM;
 pub use plan::Plan;
 pub use prompts::{inline_files, parse_prompts};
-pub use read::{TEXT_MAX_BYTES, parse_campaign, parse_catalog};
+pub use read::{TEXT_MAX_BYTES, parse_campaign, parse_catalog, parse_yaml};
 pub use resolve::{Resolved, resolve};

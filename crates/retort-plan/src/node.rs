@@ -40,7 +40,10 @@ pub(crate) fn line_and_column<T>(place: &Spanned<T>) -> (u64, u64) {
 /// Returns line and column of the value at `path` or, where the text does not have it, of the
 /// nearest value around it. Nothing when `text` cannot be read or is empty.
 pub(crate) fn position_of(text: &str, path: &[Step]) -> Option<(u64, u64)> {
-    let root: Placed = serde_saphyr::from_str_with_options(text, crate::read::options()).ok()?;
+    let mut options = crate::read::options();
+    // The value in question may be `.nan`; as a number of a tree it does no harm.
+    options.non_finite_float_policy = serde_saphyr::NonFiniteFloatPolicy::PassThrough;
+    let root: Placed = serde_saphyr::from_str_with_options(text, options).ok()?;
     let mut place = &root;
     let mut found = line_and_column(place);
     for step in path {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use retort_types::sample::SampleKey;
-use retort_types::{Campaign, Catalog, Digest, DomainId, DomainSpec, Sample, SampleId};
+use retort_types::{Campaign, Catalog, Digest, DomainId, DomainSpec, ModelName, Sample, SampleId};
 
 use crate::document::{PLAN_SCHEMA, PlanDocument, PlannedArm};
 use crate::error::{Document, SpecError, steps};
@@ -213,6 +213,20 @@ impl Plan {
         order.into_iter().map(|model| model as usize).collect()
     }
 
+    /// Returns the position of a model in the document's `models`, by its name.
+    pub fn model_number(&self, name: &ModelName) -> Option<usize> {
+        let models = &self.document.models;
+        models.iter().position(|model| model.name == *name)
+    }
+
+    /// Returns the name of a model, by its position in the document's `models`.
+    ///
+    /// # Panics
+    /// When there is no such model.
+    pub fn model_name(&self, model: usize) -> &ModelName {
+        &self.document.models[model].name
+    }
+
     /// Returns the rate-limit domains, in the order of their first model.
     pub fn domain_ids(&self) -> &[DomainId] {
         &self.domains
@@ -302,7 +316,7 @@ fn verify(document: &PlanDocument) -> Result<(), SpecError> {
         return Err(wrong("order", message).with_hint("use the version that made the plan"));
     }
     check::campaign_numbers(&document.campaign).map_err(|error| error.about(Document::Plan))?;
-    if document.campaign.digest() != document.campaign_digest {
+    if Digest::of_json(&document.campaign).ok() != Some(document.campaign_digest) {
         return Err(wrong(
             "campaign_digest",
             "not the digest of the campaign".to_owned(),
@@ -357,3 +371,6 @@ fn verify(document: &PlanDocument) -> Result<(), SpecError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

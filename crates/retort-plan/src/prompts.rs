@@ -308,3 +308,6 @@ fn stem(file: &str) -> &str {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,12 @@ pub(crate) fn options() -> serde_saphyr::Options {
 /// checked without the catalog.
 pub fn parse_campaign(text: &str, name: &str) -> Result<Campaign, SpecError> {
     let campaign: Campaign = parse(text, name, Document::Campaign)?;
+    // Deserializing also takes a list [id, text] for a prompt; people who write one mean two.
+    if campaign.suites.iter().any(|entry| entry.inline.is_some())
+        && let Some(error) = prompts::diagnose_inline(text)
+    {
+        return Err(error.with_name(name));
+    }
     check::campaign(&campaign).map_err(|error| error.located_in(Document::Campaign, text, name))?;
     Ok(campaign)
 }
@@ -68,7 +74,15 @@ pub fn parse_catalog(text: &str, name: &str) -> Result<Catalog, SpecError> {
     Ok(catalog)
 }
 
-/// Reads any document, without checks of meaning.
+/// Reads any other document of YAML or JSON as strictly as campaigns are read.
+///
+/// # Errors
+/// When the text is not YAML or JSON, has repeated keys, or does not make a `T`.
+pub fn parse_yaml<T: DeserializeOwned>(text: &str, name: &str) -> Result<T, SpecError> {
+    parse(text, name, Document::Other)
+}
+
+/// Reads a document, without checks of meaning.
 pub(crate) fn parse<T: DeserializeOwned>(
     text: &str,
     name: &str,
@@ -136,7 +150,11 @@ fn describe(fault: &Fault, document: Document) -> SpecError {
             unexpected,
             expected,
             ..
-        } => new(format!("expected {}, found {unexpected}", plain(expected))),
+        } => new(format!(
+            "expected {}, found {}",
+            plain(expected),
+            kind_found(unexpected)
+        )),
         Fault::Unexpected { expected, .. } => new(format!("expected {}", plain(expected))),
         Fault::InvalidScalar { ty, .. } => new(format!("expected {}", plain(ty))),
         Fault::InvalidBooleanStrict { .. } => new("expected `true` or `false`".to_owned()),
@@ -166,6 +184,7 @@ fn word(document: Document) -> &'static str {
         Document::Catalog => "catalog",
         Document::Prompts => "list of prompts",
         Document::Plan => "plan",
+        Document::Other => "document",
     }
 }
 
@@ -179,6 +198,18 @@ fn plain(expected: &str) -> &str {
         "floating point" | "f32" | "f64" => "a number",
         "string scalar" | "string" | "a string" => "a text",
         "a nonzero u32" | "a nonzero u64" => "a whole number, at least 1",
+        other => other,
+    }
+}
+
+/// Returns what was found, without the texts themselves: one of them may be a secret.
+fn kind_found(unexpected: &str) -> &str {
+    if unexpected.starts_with("string") {
+        return "a text";
+    }
+    match unexpected {
+        "map" => "a mapping",
+        "sequence" => "a list",
         other => other,
     }
 }
@@ -221,3 +252,6 @@ fn hint_for_missing(field: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,3 +163,6 @@ fn endpoint(rows: &Rows<'_>, domain: DomainId) -> Endpoint {
         price: rows.model.price.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

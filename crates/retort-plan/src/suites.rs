@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use retort_types::SuiteName;
 use retort_types::campaign::NamedPrompt;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 const NAMES: [&str; 3] = ["identity", "random", "style"];
 
@@ -15,7 +15,7 @@ const TEXTS: [&str; 3] = [
 ];
 
 /// A built-in suite.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Suite {
     /// Its name.

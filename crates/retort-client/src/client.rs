@@ -240,6 +240,7 @@ fn finished(
 
 /// Returns the client and whether it can check certificates.
 fn connect(settings: &ClientSettings) -> Result<(reqwest::Client, bool), ClientError> {
+    // The HTTP library takes its cryptography from the process; whoever comes first decides.
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         let lost = rustls::crypto::ring::default_provider().install_default();
         if lost.is_err() {

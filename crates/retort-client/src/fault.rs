@@ -4,7 +4,7 @@
 //! of them, so that a new version with other words is noticed.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, ErrorKind};
 
 use crate::{Ending, Phase, Which};
 
@@ -48,49 +48,49 @@ fn known(error: &(dyn Error + 'static)) -> Option<&'static str> {
         return Some(tls(error));
     }
     if let Some(error) = error.downcast_ref::<io::Error>() {
-        // What an I/O error wraps is not among its sources.
-        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
-            return Some(tls(error));
-        }
-        return io_cause(error);
+        // What an I/O error wraps is not among its sources; TLS errors come wrapped twice.
+        let wrapped = error.get_ref().and_then(|inner| known(inner));
+        return wrapped.or_else(|| io_cause(error));
     }
     match error.to_string().as_str() {
         "dns error" => Some("dns"),
         "message head is too large" => Some(HEAD_TOO_LARGE),
-        "connection closed before message completed" | "channel closed" => Some("closed early"),
-        "operation was canceled" => Some("closed early"),
+        "connection closed before message completed"
+        | "channel closed"
+        | "operation was canceled" => Some("closed early"),
         text if text.contains("error received: ") => Some("reset"),
         _ => None,
     }
 }
 
 fn tls(error: &rustls::Error) -> &'static str {
-    match error {
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-            "tls certificate"
-        }
-        _ => "tls",
+    if matches!(error, rustls::Error::InvalidCertificate(_)) {
+        "tls certificate"
+    } else {
+        "tls"
     }
 }
 
+/// `ENFILE` and `EMFILE`, alike on every Unix: a limit of this machine, not the host's fault.
+const OUT_OF_FILES: [i32; 2] = [23, 24];
+
+const IO_CAUSES: [(ErrorKind, &str); 9] = [
+    (ErrorKind::ConnectionRefused, "refused"),
+    (ErrorKind::ConnectionReset, "reset"),
+    (ErrorKind::ConnectionAborted, "reset"),
+    (ErrorKind::BrokenPipe, "reset"),
+    (ErrorKind::UnexpectedEof, "closed early"),
+    (ErrorKind::HostUnreachable, "unreachable"),
+    (ErrorKind::NetworkUnreachable, "unreachable"),
+    (ErrorKind::TimedOut, "no answer"),
+    (ErrorKind::AddrNotAvailable, "no free port"),
+];
+
 fn io_cause(error: &io::Error) -> Option<&'static str> {
-    /// `ENFILE` and `EMFILE`, alike on every Unix. A limit of ours, not the host's fault.
-    const OUT_OF_FILES: [i32; 2] = [23, 24];
-    if error
-        .raw_os_error()
-        .is_some_and(|code| OUT_OF_FILES.contains(&code))
-    {
+    let code = error.raw_os_error();
+    if code.is_some_and(|code| OUT_OF_FILES.contains(&code)) {
         return Some("too many open files");
     }
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Some("refused"),
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe => Some("reset"),
-        io::ErrorKind::UnexpectedEof => Some("closed early"),
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Some("unreachable"),
-        io::ErrorKind::TimedOut => Some("no answer"),
-        io::ErrorKind::AddrNotAvailable => Some("no free port"),
-        _ => None,
-    }
+    let found = IO_CAUSES.iter().find(|(kind, _)| *kind == error.kind());
+    found.map(|(_, cause)| *cause)
 }

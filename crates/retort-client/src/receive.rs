@@ -56,7 +56,10 @@ pub(crate) struct Receiver<'a> {
     /// The expander, or why there is none any more.
     expander: Result<Expander, Fault>,
     echo: Option<Echo<'a>>,
-    watch: Option<EchoWatch<'a>>,
+    /// Looks for the secret in what is received.
+    received: Option<EchoWatch<'a>>,
+    /// Looks for it in what that expands to, unless both are the same.
+    expanded: Option<EchoWatch<'a>>,
     body: BytesMut,
     chunks: Vec<ChunkMark>,
     chunk_count: u32,
@@ -84,7 +87,8 @@ impl<'a> Receiver<'a> {
             sink,
             expander,
             echo,
-            watch: echo.filter(|_| is_encoded).map(EchoWatch::new),
+            received: echo.map(EchoWatch::new),
+            expanded: echo.filter(|_| is_encoded).map(EchoWatch::new),
             body: BytesMut::new(),
             chunks: Vec::new(),
             chunk_count: 0,
@@ -99,17 +103,20 @@ impl<'a> Receiver<'a> {
             Err(fault) => ending(fault),
             Ok(_) => end,
         };
-        let (body, in_body) = match self.echo {
-            Some(echo) => echo.redact(self.body.freeze()),
-            None => (self.body.freeze(), false),
+        let in_expanded = self.expanded.is_some_and(|watch| watch.seen());
+        let in_received = self.received.is_some_and(|watch| watch.seen());
+        let body = match self.echo {
+            // Within an encoded body the secret cannot be replaced.
+            _ if in_expanded => Bytes::new(),
+            Some(echo) if in_received => echo.redact(&self.body),
+            Some(_) | None => self.body.freeze(),
         };
-        let in_expanded = self.watch.is_some_and(|watch| watch.seen());
         Received {
             head: Some(self.head),
             chunks: self.chunks,
             chunk_count: self.chunk_count,
-            body: if in_expanded { Bytes::new() } else { body },
-            secret_echoed: in_body || in_expanded,
+            body,
+            secret_echoed: in_received || in_expanded,
             last_byte: Some(self.last_at.duration_since(self.start)),
             end,
         }
@@ -170,6 +177,9 @@ impl<'a> Receiver<'a> {
         let room = self.settings.max_body_bytes - self.body.len();
         let kept = &chunk[..chunk.len().min(room)];
         self.body.extend_from_slice(kept);
+        if let Some(watch) = &mut self.received {
+            watch.push(kept);
+        }
         self.expand(kept, since_sent).await?;
         if kept.len() < chunk.len() {
             return Err(Ending::TooLarge(Which::Body));
@@ -204,7 +214,7 @@ impl<'a> Receiver<'a> {
         let mut is_done = self.done_at.is_some();
         let pushed = expander.push(input, &mut |piece| {
             given += piece.len();
-            if let Some(watch) = &mut self.watch {
+            if let Some(watch) = &mut self.expanded {
                 watch.push(piece);
             }
             if !is_done {

@@ -76,7 +76,7 @@ const fn seconds(count: u64) -> HumanDuration {
 
 /// Longest that any wait may be set to: a mistyped unit should not hold a slot for ever, and adding
 /// it to a point in time cannot overflow.
-const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 impl ClientSettings {
     /// Returns whether every value can work.

@@ -3,6 +3,8 @@
 
 mod budget;
 mod campaign;
+#[cfg(test)]
+mod tests;
 mod view;
 mod window;
 

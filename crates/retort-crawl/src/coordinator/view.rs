@@ -83,7 +83,12 @@ impl View {
     /// Returns the models whose lanes a worker parked, with the reason.
     pub(super) fn parked(&self) -> Vec<(usize, String)> {
         let mut parked = Vec::new();
-        for (_, report) in self.reports() {
+        for (domain, report) in self.reports() {
+            if let Some(reason) = report.pace.as_ref().and_then(|pace| pace.parked.as_ref()) {
+                let models = self.plan.document().models.iter().enumerate();
+                let own = models.filter(|(_, model)| model.domain == *domain);
+                parked.extend(own.map(|(number, _)| (number, reason.clone())));
+            }
             for lane in report.pace.iter().flat_map(|pace| &pace.lanes) {
                 if let LaneState::Parked { reason } = &lane.state
                     && let Some(model) = self.number(&lane.model)

@@ -2,6 +2,7 @@
 //!
 //! JSON is read by the same parser: YAML 1.2 contains it, escapes and surrogate pairs included.
 
+use retort_types::campaign::{InlineSuite, PromptSpec};
 use retort_types::{Campaign, Catalog};
 use serde::de::DeserializeOwned;
 use serde_saphyr::{DefaultMessageFormatter, Error as Fault, MessageFormatter};
@@ -53,7 +54,15 @@ pub(crate) fn options() -> serde_saphyr::Options {
 pub fn parse_campaign(text: &str, name: &str) -> Result<Campaign, SpecError> {
     let campaign: Campaign = parse(text, name, Document::Campaign)?;
     // Deserializing also takes a list [id, text] for a prompt; people who write one mean two.
-    if campaign.suites.iter().any(|entry| entry.inline.is_some())
+    let has_objects = |inline: &InlineSuite| {
+        let mut prompts = inline.prompts.iter();
+        prompts.any(|prompt| !matches!(prompt, PromptSpec::Text(_)))
+    };
+    let mut inline = campaign
+        .suites
+        .iter()
+        .filter_map(|entry| entry.inline.as_ref());
+    if inline.any(has_objects)
         && let Some(error) = prompts::diagnose_inline(text)
     {
         return Err(error.with_name(name));

@@ -65,9 +65,9 @@ const IN_CAMPAIGNS: Mistakes = &[
         "controls: [beta-one]",
     ),
     (
-        "two roles",
-        "candidates: [alpha-large]",
-        "candidates: [alpha-small]",
+        "role twice",
+        "suspects: [alpha-small]",
+        "suspects: [alpha-small, alpha-small]",
     ),
     ("zero samples", "samples: 2", "samples: 0"),
     ("text for number", "samples: 2", "samples: twice"),

@@ -1,0 +1,151 @@
+//! Texts for those who want to crawl a fleet: a catalog of its models.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64};
+
+use retort_types::catalog::{Account, Auth, Model, Provider, WireOptions};
+use retort_types::{AccountName, Catalog, Limits, ModelName, ProviderName, WireProtocol};
+
+use crate::error::SimError;
+use crate::spec::{FleetSpec, LimitSpec, ProviderSpec};
+
+/// Returns a catalog of every model of a fleet that listens at `address`: one account per provider
+/// with the provider's real limits, rounded down. A model name that several providers use gets the
+/// provider's name and a slash in front. Keys are read from the variable that [`key_env`] names.
+///
+/// # Errors
+/// When a name fits the fleet but not a catalog.
+pub fn catalog(spec: &FleetSpec, address: SocketAddr) -> Result<Catalog, SimError> {
+    let mut catalog = Catalog::default();
+    let mut uses: BTreeMap<&str, u32> = BTreeMap::new();
+    for model in spec.providers.iter().flat_map(|p| &p.models) {
+        *uses.entry(&model.name).or_default() += 1;
+    }
+    for provider in &spec.providers {
+        let place = format!("providers.{}", provider.name);
+        let bad = |e: retort_types::ids::InvalidName| SimError::spec(place.clone(), e.to_string());
+        let name = ProviderName::new(&provider.name).map_err(bad)?;
+        let account = AccountName::new(&provider.name).map_err(bad)?;
+        for model in &provider.models {
+            let unique = uses.get(model.name.as_str()) == Some(&1);
+            let ours = if unique {
+                ModelName::new(&model.name)
+            } else {
+                ModelName::new(&format!("{}/{}", provider.name, model.name))
+            };
+            let row = model_row(account.clone(), &model.name);
+            catalog.models.insert(ours.map_err(bad)?, row);
+        }
+        catalog.accounts.insert(
+            account,
+            Account {
+                provider: name.clone(),
+                auth: None,
+                limits: limits(&provider.limits),
+            },
+        );
+        catalog
+            .providers
+            .insert(name, provider_row(provider, address));
+    }
+    Ok(catalog)
+}
+
+/// Returns the environment variable that holds the key of a provider with `api_keys`, as
+/// `RETORT_SIM_ALPHA_KEY`.
+pub fn key_env(provider: &str) -> String {
+    let upper: String = provider
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    format!("RETORT_SIM_{upper}_KEY")
+}
+
+fn provider_row(spec: &ProviderSpec, address: SocketAddr) -> Provider {
+    let auth = Auth {
+        env: Some(key_env(&spec.name)),
+        ..Auth::default()
+    };
+    Provider {
+        wire: WireProtocol::OpenaiChat,
+        base_url: format!("http://{address}{}", spec.path_prefix()),
+        chat_path: None,
+        completion_path: None,
+        terms: None,
+        auth: (!spec.api_keys.is_empty()).then_some(auth),
+        headers: BTreeMap::new(),
+        sample_id_header: Some(crate::SAMPLE_ID_HEADER.to_owned()),
+        options: WireOptions::default(),
+    }
+}
+
+fn model_row(account: AccountName, model: &str) -> Model {
+    Model {
+        account,
+        model: model.to_owned(),
+        limit_group: None,
+        limits: Limits::default(),
+        price: None,
+        overrides: WireOptions::default(),
+        vendor: Some("retort-sim".to_owned()),
+        family: None,
+        base: None,
+        tokenizer: None,
+        released: None,
+        known_relations: Vec::new(),
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates are above 0 and `as` saturates"
+)]
+fn limits(spec: &LimitSpec) -> Limits {
+    let per_minute = spec
+        .requests_per_minute
+        .or_else(|| spec.requests_per_second.map(|rate| rate * 60.0));
+    Limits {
+        // A slower limit than one per minute cannot be said; the retry hints tell it.
+        requests_per_minute: per_minute
+            .map(|rate| NonZeroU32::new(rate.floor() as u32).unwrap_or(NonZeroU32::MIN)),
+        tokens_per_minute: spec.tokens_per_minute.and_then(NonZeroU64::new),
+        concurrency: spec.concurrency.and_then(NonZeroU32::new),
+        ..Limits::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::ModelSpec;
+
+    #[test]
+    fn every_model_is_named() {
+        let mut alpha = ProviderSpec::new("alpha", vec![ModelSpec::canned("m")]);
+        alpha.api_keys = vec!["k".to_owned()];
+        alpha.limits.requests_per_second = Some(2.5);
+        alpha.limits.concurrency = Some(4);
+        let models = vec![ModelSpec::canned("m"), ModelSpec::canned("n")];
+        let beta = ProviderSpec::new("beta", models);
+        let spec = FleetSpec::new(vec![alpha, beta]);
+        let catalog = catalog(&spec, ([127, 0, 0, 1], 81).into()).unwrap();
+        let names: Vec<_> = catalog.models.keys().map(ModelName::as_str).collect();
+        assert_eq!(names, ["alpha/m", "beta/m", "n"]);
+        let alpha = &catalog.providers["alpha"];
+        assert_eq!(alpha.base_url, "http://127.0.0.1:81/p/alpha/v1");
+        let env = alpha.auth.as_ref().and_then(|auth| auth.env.as_deref());
+        assert_eq!(env, Some("RETORT_SIM_ALPHA_KEY"));
+        assert!(catalog.providers["beta"].auth.is_none());
+        let limits = &catalog.accounts["alpha"].limits;
+        assert_eq!(limits.requests_per_minute.map(NonZeroU32::get), Some(150));
+        assert_eq!(limits.concurrency.map(NonZeroU32::get), Some(4));
+    }
+}

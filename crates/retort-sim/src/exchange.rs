@@ -1,0 +1,353 @@
+//! One request for a model, from arrival to its end: key, shape, limits, fault, answer.
+
+use std::time::Duration;
+
+use retort_types::Timestamp;
+
+use crate::announce::{self, Headers, Told};
+use crate::api::answer::{self, Facts};
+use crate::api::body::{self, Asked, Shape};
+use crate::api::error::ApiError;
+use crate::api::stream;
+use crate::fault::FaultSpec;
+use crate::http::{self, Request};
+use crate::ledger::Fate;
+use crate::limit::{Exhausted, Refusal};
+use crate::mix::{mix, unit};
+use crate::model::{CannotAnswer, Generation};
+use crate::peer::{Gone, Peer};
+use crate::script::{self, Answer, Content, End, Script};
+use crate::state::{ModelState, ProviderState, Shared};
+
+/// A request at a provider. It is counted exactly once, even when its task is dropped.
+struct Exchange<'a> {
+    shared: &'a Shared,
+    provider: &'a ProviderState,
+    request: &'a Request,
+    /// The model, once it is known.
+    model: Option<&'a ModelState>,
+    admitted: bool,
+    ended: bool,
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        self.end(Fate::Aborted);
+    }
+}
+
+/// A request that limits have admitted.
+struct Admitted {
+    number: u64,
+    headers: Headers,
+    fault: Option<FaultSpec>,
+}
+
+/// Answers a request for a model of `provider`.
+pub(crate) async fn serve(
+    shared: &Shared,
+    provider: &ProviderState,
+    request: &Request,
+    shape: Shape,
+    peer: &mut Peer,
+) -> Result<End, Gone> {
+    let now = shared.now();
+    provider.live().ledger.arrive(now);
+    let mut exchange = Exchange {
+        shared,
+        provider,
+        request,
+        model: None,
+        admitted: false,
+        ended: false,
+    };
+    let result = exchange.run(shape, peer).await;
+    drop(exchange);
+    result
+}
+
+impl<'a> Exchange<'a> {
+    async fn run(&mut self, shape: Shape, peer: &mut Peer) -> Result<End, Gone> {
+        let (mut asked, model) = match self.understand(shape) {
+            Ok(understood) => understood,
+            Err(error) => return self.refuse(peer, &error, &Vec::new(), Fate::Error).await,
+        };
+        let admitted = match self.admit(&asked, model) {
+            Ok(admitted) => admitted,
+            Err((error, headers)) => {
+                return self.refuse(peer, &error, &headers, Fate::Refused).await;
+            }
+        };
+        let fault = admitted.fault.as_ref();
+        if let Some(fault) = fault.filter(|fault| !script::needs_answer(fault.kind)) {
+            peer.pause(self.latency(admitted.number, 0)).await?;
+            let answer = self.empty_answer(admitted.headers.clone());
+            let script = script::fault(fault, &answer);
+            return self.play(peer, &script, Fate::Faulted).await;
+        }
+        let made = match generate(model, &mut asked) {
+            Ok(made) => made,
+            Err(error) => {
+                let status = match error {
+                    CannotAnswer::NotRecorded => {
+                        ApiError::new(422, "invalid_request_error", error.to_string())
+                            .code("no_recorded_reply")
+                    }
+                };
+                return self
+                    .refuse(peer, &status, &admitted.headers, Fate::Error)
+                    .await;
+            }
+        };
+        let now = self.shared.now();
+        self.provider.live().limiter.charge(now, made.token_count());
+        let tokens = if asked.stream { 0 } else { made.token_count() };
+        peer.pause(self.latency(admitted.number, tokens)).await?;
+        let answer = self.answer(&asked, &made, model, &admitted);
+        let script = match fault {
+            Some(fault) => script::fault(fault, &answer),
+            None => answer.script(Duration::from_millis(
+                self.provider.spec.latency.per_token_ms,
+            )),
+        };
+        let fate = if script.served {
+            Fate::Served {
+                prompt_tokens: asked.prompt_tokens,
+                completion_tokens: made.token_count(),
+            }
+        } else {
+            Fate::Faulted
+        };
+        self.play(peer, &script, fate).await
+    }
+
+    /// Checks the key, reads the body and finds the model.
+    fn understand(&mut self, shape: Shape) -> Result<(Asked, &'a ModelState), ApiError> {
+        check_key(self.provider, self.request)?;
+        let asked = body::read(shape, &self.request.body)?;
+        let model = self.provider.models.get(&asked.model).ok_or_else(|| {
+            let message = "The model does not exist or you do not have access to it.";
+            ApiError::of_status(404, None, Some(message))
+        })?;
+        self.model = Some(model);
+        self.provider.live().ledger.name(&model.spec.name);
+        let asked_tokens = asked.prompt_tokens + u64::from(asked.ask.max_tokens.unwrap_or(1));
+        if let Some(most) = model.spec.context_tokens
+            && asked_tokens > u64::from(most)
+        {
+            let message = format!(
+                "This model's maximum context length is {most} tokens. However, you requested \
+                 {asked_tokens} tokens. Please reduce the length of the messages or completion."
+            );
+            return Err(ApiError::invalid(message).code("context_length_exceeded"));
+        }
+        Ok((asked, model))
+    }
+
+    /// Asks the limits, and then whether a fault hits.
+    fn admit(
+        &mut self,
+        asked: &Asked,
+        model: &ModelState,
+    ) -> Result<Admitted, (ApiError, Headers)> {
+        let wall = self.shared.wall();
+        let spec = &self.provider.spec.limits;
+        let mut live = self.provider.live();
+        let now = self.shared.now();
+        let outcome = live.limiter.admit(now, asked.prompt_tokens);
+        let mut headers = announce::announce(spec.announce, &mut live.limiter, now, wall);
+        match outcome {
+            Err(refusal) => {
+                let told = announce::tell(spec.retry_after, &refusal, wall);
+                if let Some(wait) = told.wait {
+                    live.ledger.tell(now, wait);
+                }
+                drop(live);
+                // The hint says more about a refusal than the usual announcement.
+                headers.retain(|(name, _)| told.headers.iter().all(|(hint, _)| hint != name));
+                headers.extend(told.headers.iter().cloned());
+                let headers = self.own_headers(headers, wall);
+                Err((rate_limited(&refusal, told), headers))
+            }
+            Ok(()) => {
+                let number = live.next;
+                live.next += 1;
+                live.ledger.accept(now, &model.spec.name);
+                let fault = live.faults.next(&model.spec.name, asked.ask.last_text());
+                if let Some(fault) = &fault {
+                    live.ledger.fault(fault.kind);
+                    if let Some(seconds) = fault.retry_after_seconds {
+                        live.ledger.tell(now, Duration::from_secs(seconds.into()));
+                    }
+                }
+                drop(live);
+                self.admitted = true;
+                Ok(Admitted {
+                    number,
+                    headers: self.own_headers(headers, wall),
+                    fault,
+                })
+            }
+        }
+    }
+
+    fn own_headers(&self, headers: Headers, wall: Timestamp) -> Headers {
+        let mut own = vec![
+            ("date", announce::http_date(wall)),
+            ("server", "retort-sim".to_owned()),
+        ];
+        own.extend(headers);
+        own
+    }
+
+    /// Returns how long the request takes until its answer begins, with `tokens` made before.
+    fn latency(&self, number: u64, tokens: u64) -> Duration {
+        let spec = self.provider.spec.latency;
+        let jitter = spec.jitter_ms as f64 * unit(mix(self.provider.seed ^ 0x6a, number));
+        Duration::from_millis(
+            spec.ms
+                .saturating_add(spec.per_token_ms.saturating_mul(tokens)),
+        ) + Duration::from_secs_f64(jitter / 1e3)
+    }
+
+    fn empty_answer(&self, headers: Headers) -> Answer {
+        Answer {
+            headers,
+            content: Content::Plain {
+                body: Vec::new(),
+                gzip: false,
+            },
+            keep_alive: self.request.keep_alive,
+        }
+    }
+
+    fn answer(
+        &self,
+        asked: &Asked,
+        made: &Generation,
+        model: &ModelState,
+        admitted: &Admitted,
+    ) -> Answer {
+        let id = mix(self.provider.seed, admitted.number);
+        let prefix = match asked.shape {
+            Shape::Chat => "chatcmpl",
+            Shape::Completion => "cmpl",
+        };
+        let facts = Facts {
+            id: format!("{prefix}-{id:016x}"),
+            created: self.shared.wall().as_micros().div_euclid(1_000_000),
+            fingerprint: model.fingerprint.clone(),
+        };
+        let echo = if asked.echo {
+            model
+                .model
+                .read(asked.ask.last_text(), asked.ask.top_logprobs)
+        } else {
+            Vec::new()
+        };
+        let content = if asked.stream {
+            Content::Stream(stream::events(asked, made, &echo, &facts))
+        } else {
+            Content::Plain {
+                body: answer::document(asked, made, &echo, &facts),
+                gzip: self.provider.spec.gzip && self.request.accepts_gzip,
+            }
+        };
+        let mut headers = admitted.headers.clone();
+        headers.push(("x-request-id", format!("req_{id:016x}")));
+        Answer {
+            headers,
+            content,
+            keep_alive: self.request.keep_alive,
+        }
+    }
+
+    /// Sends an error.
+    async fn refuse(
+        &mut self,
+        peer: &mut Peer,
+        error: &ApiError,
+        headers: &Headers,
+        fate: Fate,
+    ) -> Result<End, Gone> {
+        let head = http::head(error.status, "application/json", headers);
+        let bytes = http::whole(head, &error.body(), self.request.keep_alive);
+        let script = Script {
+            steps: vec![script::Step::Write(bytes.into())],
+            end: if self.request.keep_alive {
+                End::KeepAlive
+            } else {
+                End::Close
+            },
+            served: false,
+            status: error.status,
+        };
+        self.play(peer, &script, fate).await
+    }
+
+    /// Runs a script and counts how the request ended. A fault that was begun counts as such even
+    /// when the client leaves: leaving is what most of them are for.
+    async fn play(&mut self, peer: &mut Peer, script: &Script, fate: Fate) -> Result<End, Gone> {
+        let begun = match script.status {
+            0 => Ok(()),
+            status => peer
+                .check()
+                .map(|()| self.provider.live().ledger.status(status)),
+        };
+        let played = match begun {
+            Ok(()) => script::play(peer, &script.steps).await,
+            Err(gone) => Err(gone),
+        };
+        match (played, fate) {
+            (Ok(()), fate) | (Err(Gone), fate @ Fate::Faulted) => self.end(fate),
+            (Err(Gone), _) => self.end(Fate::Aborted),
+        }
+        played.map(|()| script.end)
+    }
+
+    fn end(&mut self, fate: Fate) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let mut live = self.provider.live();
+        let model = self.model.map(|model| model.spec.name.as_str());
+        if self.admitted {
+            live.limiter.release();
+            live.ledger.leave(model.unwrap_or(""));
+        }
+        live.ledger
+            .end(model, fate, self.request.sample_id.as_deref());
+    }
+}
+
+/// Checks the key of a request.
+pub(crate) fn check_key(provider: &ProviderState, request: &Request) -> Result<(), ApiError> {
+    let keys = &provider.spec.api_keys;
+    let known = |key: &String| keys.iter().any(|known| known == key);
+    if keys.is_empty() || request.key.as_ref().is_some_and(known) {
+        Ok(())
+    } else {
+        Err(ApiError::of_status(401, None, None))
+    }
+}
+
+fn generate(model: &ModelState, asked: &mut Asked) -> Result<Generation, CannotAnswer> {
+    if asked.ask.seed.is_none() && asked.ask.temperature > 0.0 {
+        asked.ask.draw = model.next_draw();
+    }
+    let mut made = model.model.answer(&asked.ask)?;
+    made.trim(&asked.stop, asked.ask.max_tokens);
+    Ok(made)
+}
+
+fn rate_limited(refusal: &Refusal, told: Told) -> ApiError {
+    let (kind, what) = match refusal.exhausted {
+        Exhausted::Requests => ("requests", "requests"),
+        Exhausted::Tokens => ("tokens", "tokens per minute"),
+        Exhausted::Concurrency => ("concurrency", "concurrent requests"),
+    };
+    let message = format!("Rate limit reached for {what}.{}", told.words);
+    let mut error = ApiError::new(429, kind, message).code("rate_limit_exceeded");
+    error.retry_delay = told.retry_delay;
+    error
+}

@@ -1,0 +1,223 @@
+//! The server: accepting connections, reading requests, and the fleet's own endpoints.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::api::body::Shape;
+use crate::api::error::ApiError;
+use crate::error::SimError;
+use crate::exchange::{self, check_key};
+use crate::fault::FaultSpec;
+use crate::http::{self, NoRequest, Request};
+use crate::peer::{Gone, Peer};
+use crate::script::End;
+use crate::state::{ProviderState, Shared};
+
+/// Most connections at once: several times what one worker keeps in flight.
+const CONNECTIONS_MAX: usize = 4_096;
+
+/// Rest after the system refused to accept, most often for want of file descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// Accepts connections until `stop` changes or is dropped, then ends all of them.
+pub(crate) async fn run(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = stop.changed() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => welcome(&mut connections, stream, &shared),
+                Err(error) => {
+                    tracing::warn!(%error, "connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+fn welcome(connections: &mut JoinSet<()>, stream: TcpStream, shared: &Arc<Shared>) {
+    if connections.len() >= CONNECTIONS_MAX {
+        shared.connections_refused.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    connections.spawn(converse(Peer::new(stream), Arc::clone(shared)));
+}
+
+/// Counts an open connection while it lives.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        shared.connections_total.fetch_add(1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Answers the requests of one connection.
+async fn converse(mut peer: Peer, shared: Arc<Shared>) {
+    let open = Open::new(shared);
+    let shared = &open.0;
+    loop {
+        let request = match http::read_request(&mut peer).await {
+            Ok(request) => request,
+            Err(NoRequest::Gone) => return,
+            Err(NoRequest::Bad(status, why)) => {
+                shared.bad_requests.fetch_add(1, Ordering::Relaxed);
+                let error = ApiError::new(status, "invalid_request_error", why);
+                let head = http::head(status, "application/json", &Vec::new());
+                if peer
+                    .write(&http::whole(head, &error.body(), false))
+                    .await
+                    .is_ok()
+                {
+                    peer.close().await;
+                }
+                return;
+            }
+        };
+        match route(shared, &request, &mut peer).await {
+            Ok(End::KeepAlive) => {}
+            Ok(End::Close) => return peer.close().await,
+            Ok(End::Reset) => return peer.reset(),
+            Err(Gone) => return,
+        }
+    }
+}
+
+/// Endpoints below a provider's prefix.
+#[derive(Debug, Clone, Copy)]
+enum Endpoint {
+    Ask(Shape),
+    Models,
+}
+
+fn find<'a>(shared: &'a Shared, path: &str) -> Option<(&'a ProviderState, Endpoint)> {
+    shared.providers.iter().find_map(|provider| {
+        let endpoint = match path.strip_prefix(provider.prefix.as_str())? {
+            "/chat/completions" => Endpoint::Ask(Shape::Chat),
+            "/completions" => Endpoint::Ask(Shape::Completion),
+            "/models" => Endpoint::Models,
+            _ => return None,
+        };
+        Some((provider, endpoint))
+    })
+}
+
+async fn route(shared: &Shared, request: &Request, peer: &mut Peer) -> Result<End, Gone> {
+    let method = request.method.as_str();
+    let reply = match (find(shared, &request.path), method) {
+        (Some((provider, Endpoint::Ask(shape))), "POST") => {
+            return exchange::serve(shared, provider, request, shape, peer).await;
+        }
+        (Some((provider, Endpoint::Models)), "GET") => models(shared, provider, request),
+        (Some(_), _) => Err(ApiError::new(
+            405,
+            "invalid_request_error",
+            format!("method not allowed: {}", short(method)),
+        )),
+        (None, _) => own(shared, request),
+    };
+    let (status, body) = match reply {
+        Ok(body) => (200, body),
+        Err(error) => (error.status, error.body()),
+    };
+    let head = http::head(status, "application/json", &Vec::new());
+    // HEAD has no body on the wire, so its connection ends rather than get out of step.
+    let keep_alive = request.keep_alive && method != "HEAD";
+    peer.write(&http::whole(head, &body, keep_alive)).await?;
+    Ok(if keep_alive {
+        End::KeepAlive
+    } else {
+        End::Close
+    })
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(20).collect()
+}
+
+fn models(
+    shared: &Shared,
+    provider: &ProviderState,
+    request: &Request,
+) -> Result<Vec<u8>, ApiError> {
+    check_key(provider, request)?;
+    let created = shared.wall().as_micros().div_euclid(1_000_000);
+    let rows = provider.models.keys().map(|name| {
+        json!({"id": name, "object": "model", "created": created, "owned_by": provider.spec.name})
+    });
+    Ok(to_json(
+        &json!({"object": "list", "data": rows.collect::<Vec<_>>()}),
+    ))
+}
+
+fn to_json(value: &serde_json::Value) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+/// Body of `POST /control/faults`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultOrder {
+    /// All providers when none is named.
+    #[serde(default)]
+    provider: Option<String>,
+    faults: Vec<FaultSpec>,
+}
+
+/// Answers the fleet's own endpoints.
+fn own(shared: &Shared, request: &Request) -> Result<Vec<u8>, ApiError> {
+    match (request.method.as_str(), request.path.as_str()) {
+        ("GET" | "HEAD", "/health") => Ok(to_json(&json!({"status": "ok"}))),
+        ("GET", "/stats") => serde_json::to_vec(&shared.stats())
+            .map_err(|_| ApiError::new(500, "server_error", "statistics could not be written")),
+        ("POST", "/stats/reset") => {
+            shared.reset_stats();
+            Ok(to_json(&json!({"status": "ok"})))
+        }
+        ("POST", "/control/faults") => {
+            let order: FaultOrder = serde_json::from_slice(&request.body)
+                .map_err(|error| ApiError::invalid(error.to_string()))?;
+            match shared.set_faults(order.provider.as_deref(), &order.faults) {
+                Ok(()) => Ok(to_json(&json!({"status": "ok"}))),
+                Err(error @ SimError::UnknownProvider(_)) => Err(ApiError::new(
+                    404,
+                    "invalid_request_error",
+                    error.to_string(),
+                )),
+                Err(error) => Err(ApiError::invalid(error.to_string())),
+            }
+        }
+        (_, "/redirected") => {
+            shared.redirects_followed.fetch_add(1, Ordering::Relaxed);
+            Ok(to_json(&json!({"status": "followed"})))
+        }
+        _ => Err(ApiError::new(
+            404,
+            "invalid_request_error",
+            format!("unknown path {}", short(&request.path)),
+        )),
+    }
+}

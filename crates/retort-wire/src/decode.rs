@@ -452,3 +452,6 @@ fn with_error(found: Found) -> Decoded {
         ..Decoded::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -367,59 +367,47 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_an_error_with_a_hint() {
         let [chat, completions] = BOTH;
-        let params = |params| Case {
+        let plain = Case::default();
+        let with = |params: Params| Case {
             params,
             ..Case::default()
         };
         let extra = |name: &str, value: Value| {
-            params(Params {
-                extra: BTreeMap::from([(name.to_owned(), value)]),
+            let extra = BTreeMap::from([(name.to_owned(), value)]);
+            with(Params {
+                extra,
                 ..Params::default()
             })
         };
-        let many_logprobs = Case {
-            params: Params {
-                logprobs: Some(6),
-                ..Params::default()
-            },
-            options: WireOptions {
-                logprobs_max: Some(5),
-                ..WireOptions::default()
-            },
-            ..Case::default()
+        let system = Case {
+            system: Some("Be brief."),
+            ..plain.clone()
         };
-        let effort = Some("low".to_owned());
+        let echo = with(Params {
+            echo: Some(true),
+            ..Params::default()
+        });
+        let reasoning_effort = Some("low".to_owned());
+        let effort = with(Params {
+            reasoning_effort,
+            ..Params::default()
+        });
+        let not_finite = with(Params {
+            top_p: Some(f64::NAN),
+            ..Params::default()
+        });
+        let mut logprobs = with(Params {
+            logprobs: Some(6),
+            ..Params::default()
+        });
+        logprobs.options.logprobs_max = Some(5);
         let errors = [
-            refused(
-                completions,
-                &Case {
-                    system: Some("Be brief."),
-                    ..Case::default()
-                },
-            ),
-            refused(
-                chat,
-                &params(Params {
-                    echo: Some(true),
-                    ..Params::default()
-                }),
-            ),
-            refused(
-                completions,
-                &params(Params {
-                    reasoning_effort: effort,
-                    ..Params::default()
-                }),
-            ),
-            refused(chat, &many_logprobs),
-            refused(completions, &many_logprobs),
-            refused(
-                chat,
-                &params(Params {
-                    top_p: Some(f64::NAN),
-                    ..Params::default()
-                }),
-            ),
+            refused(completions, &system),
+            refused(chat, &echo),
+            refused(completions, &effort),
+            refused(chat, &logprobs),
+            refused(completions, &logprobs),
+            refused(chat, &not_finite),
             refused(chat, &extra("model", json!("another"))),
             refused(chat, &extra("messages", Value::Null)),
             refused(completions, &extra("prompt", json!(""))),
@@ -427,29 +415,31 @@ mod tests {
             refused(chat, &extra("n", json!(2))),
         ];
         insta::assert_json_snapshot!(errors);
-        for (protocol, input) in [(chat, input(completions)), (completions, input(chat))] {
-            let case = Case::default();
+    }
+
+    #[test]
+    fn an_input_of_the_other_mode_is_refused() {
+        let [chat, completions] = BOTH;
+        let (params, options) = (Params::default(), WireOptions::default());
+        let refused = |protocol, input: PromptInput| {
             let ask = Ask {
                 protocol,
                 request_model: "m",
                 input: &input,
                 system: None,
-                params: &case.params,
-                options: &case.options,
+                params: &params,
+                options: &options,
             };
-            assert!(matches!(encode(&ask), Err(EncodeError::WrongInput { .. })));
-        }
-        let empty = PromptInput::Messages(Vec::new());
-        let case = Case::default();
-        let ask = Ask {
-            protocol: chat,
-            request_model: "m",
-            input: &empty,
-            system: None,
-            params: &case.params,
-            options: &case.options,
+            encode(&ask)
+                .expect_err("the input does not fit")
+                .to_string()
         };
-        assert!(matches!(encode(&ask), Err(EncodeError::NoMessages)));
+        let errors = [
+            refused(chat, input(completions)),
+            refused(completions, input(chat)),
+            refused(chat, PromptInput::Messages(Vec::new())),
+        ];
+        insta::assert_json_snapshot!(errors);
     }
 
     fn holds_null(value: &Value) -> bool {

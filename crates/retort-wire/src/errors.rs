@@ -250,3 +250,6 @@ fn reasons(details: Option<&Value>) -> Vec<String> {
         .map(|reason| reason.chars().take(WORD_MAX_CHARS).collect())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

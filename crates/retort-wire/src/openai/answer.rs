@@ -230,8 +230,13 @@ impl Assembler {
         reply.finish_reason = reply.finish_reason_raw.as_deref().map(normalised);
         let is_chat = self.protocol == WireProtocol::OpenaiChat;
         speech.finish(is_chat, &mut reply, &mut tokens);
-        if has_finish_reason && reply.tool_calls.is_none() && reply.refusal_text.is_none() {
-            // A finished answer without a word is an empty text, even where it says null.
+        let has_ended = self.is_done || has_finish_reason;
+        if has_ended
+            && self.has_answer
+            && reply.tool_calls.is_none()
+            && reply.refusal_text.is_none()
+        {
+            // An answer that ended without a word is an empty text, even where it says null.
             reply.text.get_or_insert_default();
         }
         let ended_as = ended_as(&reply);
@@ -240,7 +245,7 @@ impl Assembler {
         Assembled {
             reply,
             has_answer: self.has_answer,
-            has_ended: self.is_done || has_finish_reason,
+            has_ended,
             ended_as,
             fault,
             error: self.error,

@@ -1,0 +1,225 @@
+//! Whatever arrives, in whatever pieces, is decoded without a panic and alike.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use proptest::prelude::*;
+use retort_types::catalog::WireOptions;
+use retort_types::{Outcome, Timestamp, WireProtocol};
+use retort_wire::{AnswerHead, BodyEnd, Decoded, Decoder};
+
+/// Answers and errors to begin from, so that changes to them reach deep.
+const SEEDS: [&str; 7] = [
+    concat!(
+        r#"{"id":"r","model":"m","provider":"P","choices":[{"index":0,"finish_reason":"stop","#,
+        r#""message":{"role":"assistant","content":"H\u00e4llo \ud83d\ude00","refusal":null,"#,
+        r#""reasoning_details":[{"type":"reasoning.text","text":"hm"}]},"logprobs":{"content":["#,
+        r#"{"token":"H","logprob":-0.1,"bytes":[72],"top_logprobs":[{"token":"H","logprob":-0.1}]}"#,
+        r#"]}}],"usage":{"prompt_tokens":9,"completion_tokens_details":{"reasoning_tokens":1}}}"#,
+    ),
+    concat!(
+        r#"{"choices":[{"text":" there","index":0,"finish_reason":"length","logprobs":{"#,
+        r#""tokens":["a"," b"],"token_logprobs":[null,-2.0],"top_logprobs":[null,{" b":-2,"c":-3}]"#,
+        r#"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
+    ),
+    concat!(
+        ": keep-alive\r\n\r\n",
+        r#"data: {"id":"r","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
+        "\r\n\r\n",
+        r#"data: {"choices":[{"index":0,"delta":{"content":[{"type":"thinking","thinking":"hm"}]}}]}"#,
+        "\r\n\r\n",
+        r#"data: {"choices":[{"index":0,"delta":{"content":"Hällo"},"finish_reason":"stop"}]}"#,
+        "\r\n\r\n",
+        r#"data: {"choices":[],"x_groq":{"usage":{"prompt_tokens":3}}}"#,
+        "\r\n\r\ndata: [DONE]\r\n\r\n",
+    ),
+    concat!(
+        r#"data: {"choices":[{"index":0,"delta":{"content":"<think>h"}}]}"#,
+        "\n\n",
+        r#"data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":"f"}}]}}]}"#,
+        "\n\n",
+        r#"data: {"error":{"code":429,"message":"Please try again in 1.2s"},"choices":[]}"#,
+    ),
+    r#"{"error":{"message":"Please try again in 6m0s.","type":"t","param":null,"code":"c"}}"#,
+    r#"[{"error":{"code":400,"status":"S","details":[{"reason":"R"},{"retryDelay":"48.9s"}]}}]"#,
+    r#"{"detail":[{"loc":["body","model"],"msg":"bad"}],"message":{"detail":"m"}}"#,
+];
+
+/// Bytes that show as text in failures.
+#[derive(Clone)]
+struct Body(Vec<u8>);
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Received {
+    protocol: WireProtocol,
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Body,
+    end: u8,
+}
+
+fn decode(received: &Received, cuts: &[usize]) -> Decoded {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &received.headers {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.append(HeaderName::from_static(name), value);
+        }
+    }
+    let head = AnswerHead {
+        status: received.status,
+        headers: &headers,
+        received_at: Timestamp::from_micros(1_790_000_000_000_000),
+    };
+    let mut decoder = Decoder::new(received.protocol, &WireOptions::default(), true, &head);
+    let mut rest = received.body.0.as_slice();
+    let mut cuts = cuts.iter().cycle();
+    while !rest.is_empty() {
+        let cut = cuts
+            .next()
+            .map_or(rest.len(), |cut| (*cut).clamp(1, rest.len()));
+        let (piece, tail) = rest.split_at(cut);
+        decoder.push(piece, Duration::ZERO);
+        decoder.push(b"", Duration::ZERO);
+        rest = tail;
+    }
+    decoder.finish(match received.end {
+        0 => BodyEnd::Complete,
+        1 => BodyEnd::Broken("connection reset".to_owned()),
+        _ => BodyEnd::TooLarge,
+    })
+}
+
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let change = (
+        any::<prop::sample::Index>(),
+        any::<u8>(),
+        0..5_u8,
+        any::<prop::sample::Index>(),
+    );
+    (
+        prop::sample::select(&SEEDS[..]),
+        prop::collection::vec(change, 0..6),
+    )
+        .prop_map(|(seed, changes)| {
+            let mut bytes = seed.as_bytes().to_vec();
+            for (place, byte, kind, other) in changes {
+                if bytes.is_empty() {
+                    break;
+                }
+                let (place, other) = (place.index(bytes.len()), other.index(bytes.len()));
+                match kind {
+                    0 => bytes[place] = byte,
+                    1 => bytes.insert(place, byte),
+                    2 => drop(bytes.remove(place)),
+                    3 => bytes.swap(place, other),
+                    _ => bytes.extend_from_within(place.min(other)..place.max(other)),
+                }
+            }
+            bytes
+        })
+}
+
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[ -~]{0,20}",
+        "-?[0-9]{1,25}(\\.[0-9]{1,9})?(e[0-9]{1,4})?",
+        "([0-9]{1,9}(\\.[0-9])?(ms|s|m|h|d)){1,3}",
+        Just("Tue, 24 Nov 2026 09:00:00 GMT".to_owned()),
+        Just("9999-12-31T23:59:59Z".to_owned()),
+        Just("text/event-stream".to_owned()),
+    ]
+}
+
+fn received() -> impl Strategy<Value = Received> {
+    let names = vec![
+        "date",
+        "retry-after",
+        "retry-after-ms",
+        "content-type",
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-reset-requests",
+        "x-ratelimit-limit-tokens-day",
+        "x-ratelimit-reset",
+        "anthropic-ratelimit-tokens-reset",
+    ];
+    let headers = prop::collection::vec((prop::sample::select(names), value()), 0..5);
+    let body = prop_oneof![
+        1 => prop::collection::vec(any::<u8>(), 0..200),
+        4 => mutated(),
+    ];
+    let protocol = prop_oneof![
+        Just(WireProtocol::OpenaiChat),
+        Just(WireProtocol::OpenaiCompletions),
+    ];
+    let status = prop_oneof![3 => Just(200_u16), 1 => 0..1_000_u16];
+    (protocol, status, headers, body, 0..3_u8).prop_map(|(protocol, status, headers, body, end)| {
+        Received {
+            protocol,
+            status,
+            headers,
+            body: Body(body),
+            end,
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn pieces_do_not_matter(
+        received in received(),
+        cuts in prop::collection::vec(1_usize..40, 1..5),
+    ) {
+        let whole = decode(&received, &[]);
+        prop_assert_eq!(&decode(&received, &cuts), &whole);
+        prop_assert_eq!(&decode(&received, &[1]), &whole);
+    }
+
+    #[test]
+    fn what_is_decoded_holds_together(received in received()) {
+        let decoded = decode(&received, &[]);
+        let is_success = (200..300).contains(&received.status);
+        if decoded.outcome == Outcome::Answered {
+            prop_assert!(is_success);
+            prop_assert!(decoded.reply.text.is_some() || decoded.reply.tool_calls.is_some()
+                || decoded.reply.reasoning_text.is_some());
+        }
+        // It goes to files as JSON, and comes back the same.
+        let json = serde_json::to_string(&decoded.reply).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<retort_types::Reply>(&json).unwrap(), &decoded.reply);
+        let wait = decoded.limits.retry_after.unwrap_or_default();
+        prop_assert!(wait <= Duration::from_hours(24));
+    }
+}
+
+#[test]
+fn seeds_split_in_two_are_the_same() {
+    for protocol in [WireProtocol::OpenaiChat, WireProtocol::OpenaiCompletions] {
+        for seed in SEEDS {
+            let body = Body(seed.as_bytes().to_vec());
+            let received = Received {
+                protocol,
+                status: 200,
+                headers: Vec::new(),
+                body,
+                end: 0,
+            };
+            let whole = decode(&received, &[]);
+            for cut in 1..seed.len() {
+                assert_eq!(
+                    decode(&received, &[cut, usize::MAX]),
+                    whole,
+                    "{seed} at {cut}"
+                );
+            }
+        }
+    }
+}

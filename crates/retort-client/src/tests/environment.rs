@@ -29,7 +29,11 @@ fn child_url() -> Option<String> {
 #[tokio::test]
 async fn proxies_of_the_environment_are_not_used() {
     if let Some(url) = child_url() {
-        let (exchange, text) = ask(&plain_client(), &url).await;
+        let settings = ClientSettings {
+            total_timeout: ms(20_000),
+            ..ClientSettings::default()
+        };
+        let (exchange, text) = ask(&client(settings), &url).await;
         assert_eq!((exchange.end, text), (Ending::Complete, b"{}".to_vec()));
         return;
     }

@@ -73,8 +73,8 @@ fn count(value: &Value, name: &str) -> Option<u32> {
         .and_then(|count| u32::try_from(count).ok())
 }
 
-fn outcome(kind: Option<&str>) -> Outcome {
-    match kind {
+fn outcome(kind: Option<&str>) -> Option<Outcome> {
+    let outcome = match kind {
         None => Outcome::Answered,
         Some("auth" | "permission") => Outcome::Unauthorized,
         Some("not_found") => Outcome::NotFound,
@@ -87,8 +87,9 @@ fn outcome(kind: Option<&str>) -> Outcome {
         Some("server") => Outcome::ProviderError,
         Some("invalid_request") => Outcome::InvalidRequest,
         Some("malformed") => Outcome::Undecodable,
-        Some(other) => panic!("unknown kind {other}"),
-    }
+        Some(_) => return None,
+    };
+    Some(outcome)
 }
 
 fn check_reply(id: &str, decoded: &Decoded, expected: &Value) {
@@ -181,7 +182,7 @@ fn check(protocol: WireProtocol) {
         let expected = &case["expected"];
         let decoded = decode(protocol, &case, usize::MAX);
         assert_eq!(
-            decoded.outcome,
+            Some(decoded.outcome),
             outcome(expected["error_kind"].as_str()),
             "outcome of {id}"
         );

@@ -170,152 +170,155 @@ fn statuses_without_words() {
     }
 }
 
+/// Status, body and what they come to.
+const WORDS: &[(u16, &str, Outcome)] = &[
+    (
+        400,
+        r#"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***"}"#,
+        Outcome::Unauthorized,
+    ),
+    (
+        400,
+        r#"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}]"#,
+        Outcome::Unauthorized,
+    ),
+    (
+        400,
+        r#"{"error":{"code":400,"message":"m","details":[{"reason":"API_KEY_INVALID"}]}}"#,
+        Outcome::Unauthorized,
+    ),
+    (
+        400,
+        r#"{"error":{"code":"model_not_found","message":"m"}}"#,
+        Outcome::NotFound,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"x/y is not a valid model ID","code":400}}"#,
+        Outcome::NotFound,
+    ),
+    (
+        400,
+        r#"{"message":"Invalid model: x","type":"invalid_model","code":"1500"}"#,
+        Outcome::NotFound,
+    ),
+    (
+        400,
+        r#"{"message":"The provided model identifier is invalid."}"#,
+        Outcome::NotFound,
+    ),
+    (
+        400,
+        r#"{"error":{"code":"context_length_exceeded","message":"m"}}"#,
+        Outcome::ContextLength,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"prompt is too long: 200001 tokens > 200000 maximum"}}"#,
+        Outcome::ContextLength,
+    ),
+    (
+        400,
+        r#"{"message":"This model's maximum context length is 4096 tokens"}"#,
+        Outcome::ContextLength,
+    ),
+    (
+        400,
+        r#"{"error":{"type":"exceed_context_size_error","message":"m"}}"#,
+        Outcome::ContextLength,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"The input token count (9) exceeds the maximum number of tokens allowed (8)."}}"#,
+        Outcome::ContextLength,
+    ),
+    (
+        422,
+        r#"{"error":"Input validation error: `inputs` must have less than 1024 tokens.","error_type":"validation"}"#,
+        Outcome::ContextLength,
+    ),
+    (
+        413,
+        r#"{"error":{"message":"Request too large for model"}}"#,
+        Outcome::InvalidRequest,
+    ),
+    (
+        400,
+        r#"{"error":{"code":"content_filter","message":"m"}}"#,
+        Outcome::Filtered,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Content Exists Risk"}}"#,
+        Outcome::Filtered,
+    ),
+    (
+        403,
+        r#"{"error":{"code":403,"message":"Your input was flagged"}}"#,
+        Outcome::Filtered,
+    ),
+    (
+        429,
+        r#"{"error":{"code":"insufficient_quota","message":"You exceeded your current quota"}}"#,
+        Outcome::QuotaExhausted,
+    ),
+    (
+        429,
+        r#"{"error":{"type":"rate_limit_error","message":"m","details":{"error_code":"enforced_spend_limit_reached"}}}"#,
+        Outcome::QuotaExhausted,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Your credit balance is too low"}}"#,
+        Outcome::QuotaExhausted,
+    ),
+    (
+        403,
+        r#"{"error":"Your team has used all available credits"}"#,
+        Outcome::QuotaExhausted,
+    ),
+    (
+        429,
+        r#"{"error":{"message":"You exceeded your current quota, please check your plan","status":"RESOURCE_EXHAUSTED"}}"#,
+        Outcome::RateLimited,
+    ),
+    (
+        429,
+        r#"{"error":{"code":"rate_limit_exceeded","message":"Request too large: Limit 10, Requested 20"}}"#,
+        Outcome::InvalidRequest,
+    ),
+    (
+        429,
+        r#"{"error":{"type":"engine_overloaded_error","message":"m"}}"#,
+        Outcome::Overloaded,
+    ),
+    (
+        429,
+        r#"{"message":"Model is not ready","__type":"ModelNotReadyException"}"#,
+        Outcome::Overloaded,
+    ),
+    (
+        500,
+        r#"{"error":{"type":"overloaded_error","message":"m"}}"#,
+        Outcome::Overloaded,
+    ),
+    // Words quoted from a prompt do not count where the rule comes from another field.
+    (
+        422,
+        r#"{"detail":[{"loc":["body"],"msg":"bad","input":"credit balance is too low"}]}"#,
+        Outcome::InvalidRequest,
+    ),
+    (
+        401,
+        r#"{"error":{"message":"maximum context length"}}"#,
+        Outcome::Unauthorized,
+    ),
+];
+
 #[test]
 fn words_that_say_more_than_the_status() {
-    for (status, body, expected) in [
-        (
-            400,
-            r#"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***"}"#,
-            Outcome::Unauthorized,
-        ),
-        (
-            400,
-            r#"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}]"#,
-            Outcome::Unauthorized,
-        ),
-        (
-            400,
-            r#"{"error":{"code":400,"message":"m","details":[{"reason":"API_KEY_INVALID"}]}}"#,
-            Outcome::Unauthorized,
-        ),
-        (
-            400,
-            r#"{"error":{"code":"model_not_found","message":"m"}}"#,
-            Outcome::NotFound,
-        ),
-        (
-            400,
-            r#"{"error":{"message":"x/y is not a valid model ID","code":400}}"#,
-            Outcome::NotFound,
-        ),
-        (
-            400,
-            r#"{"message":"Invalid model: x","type":"invalid_model","code":"1500"}"#,
-            Outcome::NotFound,
-        ),
-        (
-            400,
-            r#"{"message":"The provided model identifier is invalid."}"#,
-            Outcome::NotFound,
-        ),
-        (
-            400,
-            r#"{"error":{"code":"context_length_exceeded","message":"m"}}"#,
-            Outcome::ContextLength,
-        ),
-        (
-            400,
-            r#"{"error":{"message":"prompt is too long: 200001 tokens > 200000 maximum"}}"#,
-            Outcome::ContextLength,
-        ),
-        (
-            400,
-            r#"{"message":"This model's maximum context length is 4096 tokens"}"#,
-            Outcome::ContextLength,
-        ),
-        (
-            400,
-            r#"{"error":{"type":"exceed_context_size_error","message":"m"}}"#,
-            Outcome::ContextLength,
-        ),
-        (
-            400,
-            r#"{"error":{"message":"The input token count (9) exceeds the maximum number of tokens allowed (8)."}}"#,
-            Outcome::ContextLength,
-        ),
-        (
-            422,
-            r#"{"error":"Input validation error: `inputs` must have less than 1024 tokens.","error_type":"validation"}"#,
-            Outcome::ContextLength,
-        ),
-        (
-            413,
-            r#"{"error":{"message":"Request too large for model"}}"#,
-            Outcome::InvalidRequest,
-        ),
-        (
-            400,
-            r#"{"error":{"code":"content_filter","message":"m"}}"#,
-            Outcome::Filtered,
-        ),
-        (
-            400,
-            r#"{"error":{"message":"Content Exists Risk"}}"#,
-            Outcome::Filtered,
-        ),
-        (
-            403,
-            r#"{"error":{"code":403,"message":"Your input was flagged"}}"#,
-            Outcome::Filtered,
-        ),
-        (
-            429,
-            r#"{"error":{"code":"insufficient_quota","message":"You exceeded your current quota"}}"#,
-            Outcome::QuotaExhausted,
-        ),
-        (
-            429,
-            r#"{"error":{"type":"rate_limit_error","message":"m","details":{"error_code":"enforced_spend_limit_reached"}}}"#,
-            Outcome::QuotaExhausted,
-        ),
-        (
-            400,
-            r#"{"error":{"message":"Your credit balance is too low"}}"#,
-            Outcome::QuotaExhausted,
-        ),
-        (
-            403,
-            r#"{"error":"Your team has used all available credits"}"#,
-            Outcome::QuotaExhausted,
-        ),
-        (
-            429,
-            r#"{"error":{"message":"You exceeded your current quota, please check your plan","status":"RESOURCE_EXHAUSTED"}}"#,
-            Outcome::RateLimited,
-        ),
-        (
-            429,
-            r#"{"error":{"code":"rate_limit_exceeded","message":"Request too large: Limit 10, Requested 20"}}"#,
-            Outcome::InvalidRequest,
-        ),
-        (
-            429,
-            r#"{"error":{"type":"engine_overloaded_error","message":"m"}}"#,
-            Outcome::Overloaded,
-        ),
-        (
-            429,
-            r#"{"message":"Model is not ready","__type":"ModelNotReadyException"}"#,
-            Outcome::Overloaded,
-        ),
-        (
-            500,
-            r#"{"error":{"type":"overloaded_error","message":"m"}}"#,
-            Outcome::Overloaded,
-        ),
-        // Words quoted from a prompt do not count where the rule comes from another field.
-        (
-            422,
-            r#"{"detail":[{"loc":["body"],"msg":"bad","input":"credit balance is too low"}]}"#,
-            Outcome::InvalidRequest,
-        ),
-        (
-            401,
-            r#"{"error":{"message":"maximum context length"}}"#,
-            Outcome::Unauthorized,
-        ),
-    ] {
-        assert_eq!(outcome_of(status, body), expected, "{status} {body}");
+    for (status, body, expected) in WORDS {
+        assert_eq!(outcome_of(*status, body), *expected, "{status} {body}");
     }
 }
 

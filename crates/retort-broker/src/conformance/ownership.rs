@@ -77,6 +77,30 @@ pub async fn equals_follow_in_order_of_registration(trial: &Trial) {
     fourth.close().await;
 }
 
+/// A consumer that waits for its turn is woken when it comes.
+pub async fn waiting_ends_with_promotion(trial: &Trial) {
+    let queue = trial.filled(2).await;
+    let mut first = trial.consume(&queue, 1).await;
+    let mut second = trial.consume(&queue, 1).await;
+    let held = take(&mut first, 0..1).await;
+    // The first of the two is waiting by the time the second acts.
+    let (delivery, ()) = tokio::join!(trial::next(&mut second), first.close());
+    assert_eq!(delivery.message, trial::message(0));
+    drop(held);
+    // The active consumer holds nothing when it ends: only its going can wake the next one.
+    acknowledge([delivery]).await;
+    finish(&mut second, 1..2).await;
+    let mut third = trial.consume(&queue, 1).await;
+    let go = async {
+        second.close().await;
+        trial.publish(&queue, 2..3).await;
+    };
+    let (delivery, ()) = tokio::join!(trial::next(&mut third), go);
+    assert_eq!(delivery.message, trial::message(2));
+    acknowledge([delivery]).await;
+    third.close().await;
+}
+
 /// Of those that wait the one with the highest priority follows, where priorities count.
 pub async fn the_highest_priority_follows(trial: &Trial) {
     if !trial.broker.capabilities().priority_handoff {
@@ -117,11 +141,13 @@ pub async fn a_higher_priority_waits_until_the_active_is_drained(trial: &Trial) 
     acknowledge(held).await;
     check_quiet(&mut low).await;
     check_quiet(&mut high).await;
-    acknowledge([last]).await;
-    let held = take(&mut high, 3..8).await;
+    // The first of the two is waiting by the time the second acts.
+    let (handed, ()) = tokio::join!(trial::next(&mut high), acknowledge([last]));
+    assert_eq!(handed.message, trial::message(3));
+    let held = take(&mut high, 4..8).await;
     check_quiet(&mut low).await;
     high.close().await;
-    drop(held);
+    drop((handed, held));
     for id in 3..8 {
         let delivery = trial::next(&mut low).await;
         assert_eq!(delivery.message, trial::message(id));

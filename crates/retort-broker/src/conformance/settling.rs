@@ -112,6 +112,26 @@ pub async fn requeued_messages_return(trial: &Trial) {
     trial.check_empty(&queue).await;
 }
 
+/// A consumer that waits for room, or for something to do, is woken by whatever gives it that.
+pub async fn waiting_ends_when_there_is_work(trial: &Trial) {
+    let queue = trial.queue().await;
+    let mut consumer = trial.consume(&queue, 1).await;
+    // The first of the two is waiting by the time the second acts.
+    let (delivery, ()) = tokio::join!(trial::next(&mut consumer), trial.publish(&queue, 0..2));
+    assert_eq!(delivery.message, trial::message(0));
+    let (again, requeued) = tokio::join!(trial::next(&mut consumer), delivery.requeue());
+    requeued.expect("requeues");
+    assert_eq!(again.message, trial::message(0));
+    let (second, ()) = tokio::join!(trial::next(&mut consumer), acknowledge([again]));
+    assert_eq!(second.message, trial::message(1));
+    trial.publish(&queue, 2..3).await;
+    let (third, rejected) = tokio::join!(trial::next(&mut consumer), second.reject("poison"));
+    rejected.expect("rejects");
+    assert_eq!(third.message, trial::message(2));
+    acknowledge([third]).await;
+    consumer.close().await;
+}
+
 /// A wait that is given up takes no delivery with it, not even one that was just coming.
 pub async fn waiting_can_be_cancelled(trial: &Trial) {
     let queue = trial.queue().await;

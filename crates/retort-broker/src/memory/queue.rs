@@ -109,12 +109,12 @@ impl WorkQueue {
         self.members.iter().any(|member| member.id == id)
     }
 
-    /// Ends a session. Returns what came back once too often.
+    /// Ends a session at the wish of its consumer, which waits no more. Returns what came back once too often.
     pub(super) fn leave(&mut self, id: ConsumerId) -> Vec<Entry> {
         let Some(position) = self.members.iter().position(|member| member.id == id) else {
             return Vec::new();
         };
-        self.members.remove(position).changed.notify_one();
+        self.members.remove(position);
         if self.active != Some(id) {
             return Vec::new();
         }
@@ -172,8 +172,8 @@ impl WorkQueue {
         if entry.returns > self.returns_max {
             return Some(entry);
         }
+        // Nobody to wake: settling has done it, and after a session ended electing does.
         self.waiting.insert(number, entry);
-        self.wake();
         None
     }
 

@@ -1,6 +1,8 @@
 //! Which samples of a plan are done: two bits each, rebuilt from the store at any time.
 
 mod rebuild;
+#[cfg(test)]
+mod tests;
 
 use retort_types::Outcome;
 
@@ -95,10 +97,9 @@ impl Ledger {
     /// Returns the first open sample from `index` on.
     pub fn first_open_from(&self, index: u64) -> Option<u64> {
         let start = usize::try_from(index / PER_WORD).ok()?;
-        let mut word_index = index / PER_WORD;
         // Samples before `index` in its word count as done.
         let mut before = (1_u64 << (index % PER_WORD * 2)) - 1;
-        for word in self.words.get(start..)? {
+        for (word_index, word) in (index / PER_WORD..).zip(self.words.get(start..)?) {
             let done = (word | word >> 1) | before;
             let open = !done & LOW_BITS;
             if open != 0 {
@@ -106,7 +107,6 @@ impl Ledger {
                 return (found < self.total).then_some(found);
             }
             before = 0;
-            word_index += 1;
         }
         None
     }

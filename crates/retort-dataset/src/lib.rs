@@ -15,6 +15,8 @@ pub mod segment;
 pub mod snapshot;
 pub mod spool;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod writer;
 
 pub use error::{DatasetError, SealError, SpoolError, StoreError};

@@ -1,6 +1,8 @@
 //! Attempt records as rows of `responses`, `attempts` and `tokens`; prompts and models as theirs.
 
 mod build;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
@@ -70,7 +72,7 @@ fn response_request(rows: &mut Rows<'_, AttemptRecord>) {
     rows.str("endpoint_host", |r| Some(&r.asked.endpoint_host));
     rows.str("wire_protocol", |r| Some(r.asked.wire_protocol.as_str()));
     rows.boolean("streamed", |r| r.asked.streamed);
-    rows.pairs("messages", |r| messages_as_sent(r));
+    rows.pairs("messages", messages_as_sent);
     rows.str("request_params", |r| Some(&r.asked.request_params));
     rows.f64("temperature", |r| r.sample.params.temperature);
     rows.f64("top_p", |r| r.sample.params.top_p);

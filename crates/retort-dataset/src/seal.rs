@@ -13,6 +13,8 @@ mod keys;
 mod manifest;
 mod output;
 mod slug;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

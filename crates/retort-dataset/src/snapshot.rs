@@ -1,5 +1,6 @@
 //! Reading sealed snapshots back: finding them, their rows, and whether they are what was sealed.
 
+mod find;
 pub(crate) mod publish;
 mod summary;
 mod verify;
@@ -15,6 +16,7 @@ use crate::segment::{Batches, Source, read};
 use crate::store::snapshots_folder;
 use crate::{DatasetError, Store};
 
+pub use find::Found;
 pub use summary::{ModelSummary, summarize};
 pub use verify::Verified;
 

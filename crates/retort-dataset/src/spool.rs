@@ -6,6 +6,8 @@
 
 pub(crate) mod disk;
 mod frame;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};

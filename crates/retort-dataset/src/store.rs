@@ -195,6 +195,29 @@ impl Store {
         }
     }
 
+    /// Returns the names of the folders and of the objects right below the folder `prefix`, each
+    /// sorted.
+    ///
+    /// # Errors
+    /// When the store fails; a folder that is not there is empty.
+    pub async fn list_folder(
+        &self,
+        prefix: &str,
+    ) -> Result<(Vec<String>, Vec<String>), StoreError> {
+        let listed = self
+            .inner
+            .list_with_delimiter(Some(&location(prefix)?))
+            .await;
+        let listed = listed.map_err(|error| wrap("list", prefix, error))?;
+        let name = |path: &Path| path.filename().map(str::to_owned);
+        let mut folders: Vec<String> = listed.common_prefixes.iter().filter_map(name).collect();
+        let objects = listed.objects.iter();
+        let mut files: Vec<String> = objects.filter_map(|meta| name(&meta.location)).collect();
+        folders.sort();
+        files.sort();
+        Ok((folders, files))
+    }
+
     /// Copies `from` to `to`.
     ///
     /// # Errors

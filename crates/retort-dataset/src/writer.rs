@@ -9,6 +9,8 @@ mod committed;
 mod flush;
 mod run;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};

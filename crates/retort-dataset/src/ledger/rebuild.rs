@@ -62,7 +62,7 @@ pub async fn rebuild(
     campaign: &CampaignId,
     plan_hash: Digest,
     total: u64,
-    on_row: &mut dyn FnMut(&LedgerRow),
+    on_row: &mut (dyn FnMut(&LedgerRow) + Send),
 ) -> Result<Ledger, DatasetError> {
     let mut chosen: Vec<Option<LedgerRow>> =
         vec![None; usize::try_from(total).unwrap_or(usize::MAX)];
@@ -122,7 +122,7 @@ fn rows_of(
             }
             rows.push(LedgerRow {
                 index: index.value(row),
-                outcome: reader.outcome(&outcome, row)?,
+                outcome: reader.outcome(outcome, row)?,
                 attempts: attempts.value(row),
                 finished_at: Timestamp::from_micros(finished.value(row)),
                 cost_usd: optional(cost, row, |array| array.value(row)),

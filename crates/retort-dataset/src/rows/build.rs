@@ -129,9 +129,9 @@ impl<'a, T> Rows<'a, T> {
         let mut list =
             ListBuilder::new(StringBuilder::new()).with_field(child(DataType::Utf8, false));
         for texts in self.values(value) {
-            texts
-                .iter()
-                .for_each(|text| list.values().append_value(text));
+            for text in texts {
+                list.values().append_value(text);
+            }
             list.append(true);
         }
         let column = list.finish();

@@ -229,15 +229,18 @@ fn row_lengths(batch: &RecordBatch) -> Vec<u64> {
     lengths
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "every type without inner lengths is a number of at most 8 bytes"
+)]
 fn add_lengths(array: &dyn Array, lengths: &mut [u64]) {
     match array.data_type() {
         DataType::Utf8 => add_offsets(array.as_string::<i32>().value_offsets(), lengths),
         DataType::Binary => add_offsets(array.as_binary::<i32>().value_offsets(), lengths),
         DataType::Struct(_) => {
-            let columns = array.as_struct().columns();
-            columns
-                .iter()
-                .for_each(|column| add_lengths(column, lengths));
+            for column in array.as_struct().columns() {
+                add_lengths(column, lengths);
+            }
         }
         DataType::List(_) => {
             let list = array.as_list::<i32>();
@@ -249,7 +252,6 @@ fn add_lengths(array: &dyn Array, lengths: &mut [u64]) {
                 *length += inner.get(range).unwrap_or_default().iter().sum::<u64>();
             }
         }
-        // Numbers, times and truth values.
         _ => lengths.iter_mut().for_each(|length| *length += 8),
     }
 }

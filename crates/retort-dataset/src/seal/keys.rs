@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
+use parquet::file::metadata::RowGroupMetaData;
 use retort_types::{Digest, Outcome};
 
 use super::manifest::ManifestFile;
@@ -90,9 +91,9 @@ pub(super) struct Attempt {
     pub(super) file: u32,
     pub(super) row: u32,
     plan_index: u64,
-    attempt_no: u32,
+    number: u32,
     finished_at: i64,
-    attempt_id: Box<str>,
+    id: Box<str>,
 }
 
 /// Texts by number, so that a key does not carry them.
@@ -167,7 +168,7 @@ impl Keys {
         };
         let parquet = metadata(&Source::Bytes(bytes.clone()), path)?;
         let memory = parquet.row_groups().iter();
-        let memory = memory.map(|group| group.total_byte_size()).sum::<i64>();
+        let memory = memory.map(RowGroupMetaData::total_byte_size).sum::<i64>();
         let file = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         self.files.push(InputFile {
             name,
@@ -257,9 +258,9 @@ impl Keys {
                     file,
                     row: row_in_file,
                     plan_index: index.value(row),
-                    attempt_no: number.value(row),
+                    number: number.value(row),
                     finished_at: finished.value(row),
-                    attempt_id: id.value(row).into(),
+                    id: id.value(row).into(),
                 });
                 row_in_file += 1;
             }
@@ -326,17 +327,13 @@ fn by_model(mut finals: Vec<Final>, names: &Names) -> Vec<(String, Vec<Final>)> 
 /// Returns each attempt once, by sample and number.
 fn distinct_attempts(mut attempts: Vec<Attempt>) -> Vec<Attempt> {
     attempts.sort_by(|a, b| {
-        let key = |x: &Attempt| (x.plan_index, x.attempt_no, x.finished_at);
-        a.attempt_id
-            .cmp(&b.attempt_id)
-            .then_with(|| key(a).cmp(&key(b)))
+        let key = |x: &Attempt| (x.plan_index, x.number, x.finished_at);
+        a.id.cmp(&b.id).then_with(|| key(a).cmp(&key(b)))
     });
-    attempts.dedup_by(|a, b| a.attempt_id == b.attempt_id);
+    attempts.dedup_by(|a, b| a.id == b.id);
     attempts.sort_by(|a, b| {
-        let key = |x: &Attempt| (x.plan_index, x.attempt_no, x.finished_at);
-        key(a)
-            .cmp(&key(b))
-            .then_with(|| a.attempt_id.cmp(&b.attempt_id))
+        let key = |x: &Attempt| (x.plan_index, x.number, x.finished_at);
+        key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
     });
     attempts
 }

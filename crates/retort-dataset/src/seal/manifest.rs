@@ -103,10 +103,12 @@ pub(crate) fn sha256_sums(files: &[ManifestFile], manifest: &[u8]) -> String {
         .collect();
     lines.push((MANIFEST_FILE, Digest::of(manifest)));
     lines.sort_unstable();
-    lines
-        .into_iter()
-        .map(|(path, digest)| format!("{digest}  {path}\n"))
-        .collect()
+    lines.iter().fold(String::new(), |text, (path, digest)| {
+        text + &format!(
+            "{digest}  {path}
+"
+        )
+    })
 }
 
 #[cfg(test)]

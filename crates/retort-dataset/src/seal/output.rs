@@ -105,15 +105,14 @@ impl Output {
 
     fn append(&self, part: &mut Part, batch: &RecordBatch) -> Result<(), DatasetError> {
         let failed = DatasetError::parquet(&part.folder);
-        let mut writer = match part.writer.take() {
-            Some(writer) => writer,
-            None => {
-                // How many rows follow is not known; the filter folds to what it holds.
-                let properties = properties(part.table, &self.metadata, usize::MAX);
-                let schema = part.table.schema();
-                ArrowWriter::try_new(Vec::new(), schema, Some(properties))
-                    .map_err(DatasetError::parquet(&part.folder))?
-            }
+        let mut writer = if let Some(writer) = part.writer.take() {
+            writer
+        } else {
+            // How many rows follow is not known; the filter folds to what it holds.
+            let properties = properties(part.table, &self.metadata, usize::MAX);
+            let schema = part.table.schema();
+            ArrowWriter::try_new(Vec::new(), schema, Some(properties))
+                .map_err(DatasetError::parquet(&part.folder))?
         };
         writer.write(batch).map_err(failed)?;
         part.writer = Some(writer);

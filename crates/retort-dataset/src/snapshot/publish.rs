@@ -33,12 +33,12 @@ pub(crate) async fn publish(
     let seq = last + 1;
     let folder = snapshots_folder(&manifest.campaign);
     let path = format!("{folder}/{seq:04}-{short}");
-    let existed = match (store.local_path(staging), store.local_path(&path)) {
-        (Some(from), Some(to)) => rename(&from, &to)?,
-        _ => {
-            copy(store, manifest, staging, &path).await?;
-            false
-        }
+    let local = store.local_path(staging).zip(store.local_path(&path));
+    let existed = if let Some((from, to)) = local {
+        rename(&from, &to)?
+    } else {
+        copy(store, manifest, staging, &path).await?;
+        false
     };
     Ok((SnapshotRef { seq, path }, existed))
 }

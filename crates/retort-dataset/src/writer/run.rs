@@ -30,7 +30,7 @@ const STORE_RETRY_FIRST: Duration = Duration::from_secs(1);
 const UNITS_IN_MEMORY: usize = 2;
 
 /// Wakes a loop that has nothing to wait for but its queue.
-const IDLE: Duration = Duration::from_secs(3_600);
+const IDLE: Duration = Duration::from_hours(1);
 
 /// What a handle asks for.
 #[derive(Debug)]
@@ -76,6 +76,12 @@ struct Group {
     done: Vec<oneshot::Sender<Result<(), SpoolError>>>,
 }
 
+/// The end was asked for, by a handle that waits for it or by dropping all of them.
+#[derive(Default)]
+struct Closing {
+    done: Option<oneshot::Sender<Result<(), DatasetError>>>,
+}
+
 type Stored = Pin<Box<dyn Future<Output = Result<(), DatasetError>> + Send>>;
 
 /// The loop and its state.
@@ -98,7 +104,7 @@ pub(super) struct Loop {
     store_pause: Duration,
     /// Who waits for which file, in order.
     flushes: Vec<(FileNumber, oneshot::Sender<()>)>,
-    closing: Option<Option<oneshot::Sender<Result<(), DatasetError>>>>,
+    closing: Option<Closing>,
 }
 
 impl Loop {
@@ -147,7 +153,7 @@ impl Loop {
             }
         };
         self.refresh();
-        if let Some(Some(done)) = self.closing.take() {
+        if let Some(done) = self.closing.take().and_then(|closing| closing.done) {
             // Nobody waits any more when the handle was dropped.
             done.send(result).ok();
         } else if let Err(error) = result {
@@ -196,7 +202,7 @@ impl Loop {
     /// Takes `job` and everything else that has arrived.
     fn take(&mut self, job: Option<Job>) {
         let Some(job) = job else {
-            self.closing = Some(None);
+            self.closing = Some(Closing::default());
             return;
         };
         self.waiting.push_back(job);
@@ -279,7 +285,7 @@ impl Loop {
                     break;
                 }
                 Some(Job::Flush { done }) => self.flush_before(done),
-                Some(Job::Close { done }) => self.closing = Some(Some(done)),
+                Some(Job::Close { done }) => self.closing = Some(Closing { done: Some(done) }),
                 None => break,
             }
         }

@@ -71,6 +71,8 @@ pub(crate) struct RequestBucket {
     origin: Instant,
     period: Duration,
     tolerance: Duration,
+    /// The arrival time before and after the last request taken.
+    last: (u64, u64),
 }
 
 impl RequestBucket {
@@ -89,6 +91,7 @@ impl RequestBucket {
             origin: now,
             period,
             tolerance: period.saturating_mul(burst.get() - 1),
+            last: (0, 0),
         }
     }
 
@@ -115,17 +118,21 @@ impl RequestBucket {
     }
 
     /// Takes one request, which [`RequestBucket::ready_at`] must have allowed at `now`.
-    pub(crate) fn take(&self, now: Instant) {
+    pub(crate) fn take(&mut self, now: Instant) {
         self.set_time(now);
+        let before = self.arrival.0.load(Ordering::Relaxed);
         let taken = self.limiter.check_key(&Purpose::Take);
         debug_assert!(taken.is_ok(), "a request was taken that was not ready");
+        self.last = (before, self.arrival.0.load(Ordering::Relaxed));
     }
 
-    /// Gives one request back that was taken and never started.
-    pub(crate) fn give_back(&self) {
-        let arrival = self.arrival.0.load(Ordering::Relaxed);
-        let given = arrival.saturating_sub(nanos(self.period));
-        self.arrival.0.store(given, Ordering::Relaxed);
+    /// Gives back the last request that was taken, when nothing was held up since. An earlier one
+    /// cannot be given back: what came after it may have used its place.
+    pub(crate) fn give_back_last(&self) {
+        let (before, after) = self.last;
+        if self.arrival.0.load(Ordering::Relaxed) == after {
+            self.arrival.0.store(before, Ordering::Relaxed);
+        }
     }
 
     /// Lets nothing start before `at`, and then only evenly: nothing is saved up until then.
@@ -162,4 +169,77 @@ pub(crate) fn burst(rate: f64, burst_window: Duration) -> NonZeroU32 {
     )]
     let caught_up = (rate * window).ceil() as u32;
     NonZeroU32::MIN.saturating_add(caught_up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_millis(40);
+
+    #[test]
+    fn bursts_grow_with_the_rate() {
+        let bursts =
+            [0.1, 0.99, 1.0, 25.0, 25.1, 50.0, 250.0, 1e12].map(|rate| burst(rate, WINDOW).get());
+        assert_eq!(bursts, [1, 1, 2, 2, 3, 3, 11, u32::MAX]);
+        assert_eq!(burst(50.0, Duration::MAX).get(), 501, "ten seconds at most");
+    }
+
+    #[test]
+    fn looking_takes_nothing_and_taking_is_even() {
+        let now = Instant::now();
+        let mut bucket = RequestBucket::full(50.0, WINDOW, now);
+        for _ in 0..3 {
+            assert!(bucket.ready_at(now) <= now);
+            assert!(bucket.ready_at(now) <= now);
+            bucket.take(now);
+        }
+        let next = now + Duration::from_millis(20);
+        assert_eq!(bucket.ready_at(now), next);
+        bucket.take(next);
+        assert_eq!(bucket.ready_at(next), next + Duration::from_millis(20));
+    }
+
+    #[test]
+    fn an_empty_bucket_and_a_held_one_begin_with_a_single_request() {
+        let now = Instant::now();
+        let mut empty = RequestBucket::empty(50.0, WINDOW, now);
+        let first = now + Duration::from_millis(20);
+        assert_eq!(empty.ready_at(now), first);
+        empty.take(first);
+        assert_eq!(empty.ready_at(first), first + Duration::from_millis(20));
+
+        let mut held = RequestBucket::full(50.0, WINDOW, now);
+        let end = now + Duration::from_secs(100);
+        held.hold_until(end);
+        assert_eq!(held.ready_at(now), end);
+        held.take(end);
+        assert_eq!(held.ready_at(end), end + Duration::from_millis(20));
+    }
+
+    #[test]
+    fn only_the_last_request_is_given_back_and_never_a_hold() {
+        let now = Instant::now();
+        let mut bucket = RequestBucket::full(0.5, WINDOW, now);
+        bucket.take(now);
+        bucket.give_back_last();
+        assert!(bucket.ready_at(now) <= now);
+        bucket.take(now);
+        let end = now + Duration::from_secs(9);
+        bucket.hold_until(end);
+        bucket.give_back_last();
+        assert_eq!(bucket.ready_at(now), end);
+    }
+
+    #[test]
+    fn absurd_rates_and_waits_do_no_harm() {
+        let now = Instant::now();
+        for rate in [1e-30, 1.0 / 3_600.0, 1e30, f64::MAX] {
+            let mut bucket = RequestBucket::full(rate, Duration::MAX, now);
+            assert!(bucket.ready_at(now) <= now);
+            bucket.take(now);
+            bucket.hold_until(later(now, Duration::MAX));
+            assert!(bucket.ready_at(now) > now);
+        }
+    }
 }

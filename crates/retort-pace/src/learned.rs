@@ -53,7 +53,7 @@ const STEP_MAX: f64 = 0.25;
 const PROBE_STEP: f64 = 0.03;
 
 /// The most that the wait between tries grows to, in times of the first.
-const PROBE_WAIT_FACTOR_MAX: u32 = 10;
+const PROBE_WAIT_FACTOR_MAX: u32 = 4;
 
 /// Starts that the rate just before a refusal is taken from.
 const RECENT: usize = 16;

@@ -1,6 +1,8 @@
 //! The pace of one domain, kept by its one owner.
 
 mod settle;
+#[cfg(test)]
+mod tests;
 
 use retort_types::{DomainSpec, Limits};
 use tokio::time::Instant;
@@ -181,7 +183,10 @@ impl Pacer {
         lane.breaker.started(now.instant);
         let waiting_since = lane.waiting_since.replace(now.instant);
         let ruling = &self.scopes[lane.ruling];
+        let scopes = [WHOLE, lane.group];
         let permit = Permit {
+            numbers: scopes.map(|scope| self.scopes[scope].starts() + 1),
+            day_ends_at: self.scopes[WHOLE].day.ends_at(),
             lane: waiting.lane,
             due: since
                 .max(waiting_since.unwrap_or(now.instant))
@@ -192,7 +197,7 @@ impl Pacer {
             run: ruling.run_no(),
             in_flight_before: ruling.in_flight,
         };
-        for scope in [WHOLE, lane.group] {
+        for scope in scopes {
             self.scopes[scope].start(now, waiting, scope == lane.ruling);
         }
         permit
@@ -205,9 +210,10 @@ impl Pacer {
         };
         lane.in_flight = lane.in_flight.saturating_sub(1);
         lane.breaker.neutral(permit.started);
-        for scope in [WHOLE, lane.group] {
-            self.scopes[scope].release(&permit, scope == lane.ruling, now);
+        for (scope, number) in [WHOLE, lane.group].into_iter().zip(permit.numbers) {
+            self.scopes[scope].release(&permit, number, now);
         }
+        self.scopes[lane.ruling].never_started(&permit);
     }
 
     /// Parks a lane: nothing of it starts until [`Pacer::unpark_lane`]. The first reason stays.

@@ -52,6 +52,10 @@ pub struct Permit {
     pub(crate) run: u64,
     /// Requests of the ruling scope that were in flight before it.
     pub(crate) in_flight_before: u32,
+    /// Its number among the starts of the domain and of its group.
+    pub(crate) numbers: [u64; 2],
+    /// The end of the day that it counts for.
+    pub(crate) day_ends_at: Timestamp,
 }
 
 impl Permit {

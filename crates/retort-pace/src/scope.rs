@@ -79,6 +79,9 @@ pub(crate) struct Scope {
     input_tokens: Option<TokenBucket>,
     output_tokens: Option<TokenBucket>,
     pub(crate) in_flight: u32,
+    starts: u64,
+    /// Since when neither a block nor too many requests at the same time are in the way.
+    open_since: Instant,
     pub(crate) day: Day,
     pub(crate) block: Option<Block>,
     learned: Learned,
@@ -133,6 +136,8 @@ impl Scope {
             input_tokens: limits.input_tokens_per_minute.map(bucket),
             output_tokens: limits.output_tokens_per_minute.map(bucket),
             in_flight: 0,
+            starts: 0,
+            open_since: now.instant,
             day: Day::new(saved.day, now.wall),
             block: None,
             learned: Learned::new(&saved.learned, settings.probe_after.0),
@@ -159,13 +164,11 @@ impl Scope {
     /// Brings the day, the end of a pause and learned rates up to date.
     pub(crate) fn refresh(&mut self, now: Now) {
         self.day.roll(now.wall);
-        if self
-            .block
-            .take_if(|block| block.until <= now.instant)
-            .is_some()
-            && self.refusals.pausing
-        {
-            self.conclude(now.instant);
+        if let Some(block) = self.block.take_if(|block| block.until <= now.instant) {
+            self.open_since = self.open_since.max(block.until);
+            if self.refusals.pausing {
+                self.conclude(now.instant);
+            }
         }
         if !self.refusals.pausing && self.learned.advance(now.instant, per_second(&self.limits)) {
             self.renew_learned(now.instant);
@@ -215,11 +218,8 @@ impl Scope {
         let buckets = [&self.tokens, &self.input_tokens, &self.output_tokens];
         let needed = counted(waiting.input_tokens, waiting.output_tokens);
         let tokens = buckets.into_iter().zip(needed);
-        let tokens = tokens.filter_map(|(bucket, tokens)| {
-            let at = bucket.as_ref()?.ready_at(now.instant, tokens);
-            // A bucket that holds enough says nothing about since when.
-            (at > now.instant).then_some(at)
-        });
+        let tokens = tokens
+            .filter_map(|(bucket, tokens)| Some(bucket.as_ref()?.ready_at(now.instant, tokens)));
         let requests = [&self.requests, &self.learned_requests];
         let requests = requests
             .into_iter()
@@ -233,8 +233,8 @@ impl Scope {
             .chain(self.day_ends(now));
         match tokens.chain(requests).chain(waits).max() {
             Some(at) if at > now.instant => Readiness::At(at),
-            Some(since) => Readiness::Since(since),
-            None => Readiness::Since(now.instant),
+            Some(since) => Readiness::Since(since.max(self.open_since)),
+            None => Readiness::Since(self.open_since),
         }
     }
 
@@ -256,12 +256,13 @@ impl Scope {
 
     /// Takes what the request needs; it must be ready.
     pub(crate) fn start(&mut self, now: Now, waiting: &Waiting, ruling: bool) {
-        for bucket in [&self.requests, &self.learned_requests]
+        for bucket in [&mut self.requests, &mut self.learned_requests]
             .into_iter()
             .flatten()
         {
             bucket.take(now.instant);
         }
+        self.starts += 1;
         let (input, output) = (waiting.input_tokens, waiting.output_tokens);
         for (bucket, tokens) in self.token_buckets().into_iter().zip(counted(input, output)) {
             if let Some(bucket) = bucket {
@@ -290,29 +291,53 @@ impl Scope {
         self.learned.run_no()
     }
 
-    /// Gives back what a permit took, as if it had never been given.
-    pub(crate) fn release(&mut self, permit: &Permit, ruling: bool, now: Now) {
-        for bucket in [&self.requests, &self.learned_requests]
-            .into_iter()
-            .flatten()
-        {
-            bucket.give_back();
+    /// Returns the number of the last start.
+    pub(crate) const fn starts(&self) -> u64 {
+        self.starts
+    }
+
+    /// Gives back what a permit took, as if it had never been given. `number` is that of its
+    /// start: only the last one can give its place in the pace back.
+    pub(crate) fn release(&mut self, permit: &Permit, number: u64, now: Now) {
+        if number == self.starts {
+            for bucket in [&self.requests, &self.learned_requests]
+                .into_iter()
+                .flatten()
+            {
+                bucket.give_back_last();
+            }
+            // It has no place any more; the one before it is not known.
+            self.starts += 1;
         }
         self.correct_tokens(permit, 0, 0, now);
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.day.counts.requests = self.day.counts.requests.saturating_sub(1);
-        if ruling {
-            self.learned.released(permit.run);
-            self.returned(permit);
+        self.leave(now.instant);
+        if permit.day_ends_at == self.day.ends_at() {
+            self.day.counts.requests = self.day.counts.requests.saturating_sub(1);
         }
+    }
+
+    /// Takes note, as the ruling scope, that a request never started.
+    pub(crate) fn never_started(&mut self, permit: &Permit) {
+        self.learned.released(permit.run);
+        self.returned(permit);
     }
 
     /// Takes note that a request is no longer in flight, and what it used.
     pub(crate) fn settle(&mut self, permit: &Permit, used: Used, now: Now) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+        self.leave(now.instant);
         self.correct_tokens(permit, used.input_tokens, used.output_tokens, now);
         self.day
             .add(used.told_input, used.told_output, used.cost_usd);
+    }
+
+    fn leave(&mut self, now: Instant) {
+        if self
+            .most_in_flight()
+            .is_some_and(|most| self.in_flight >= most)
+        {
+            self.open_since = now;
+        }
+        self.in_flight = self.in_flight.saturating_sub(1);
     }
 
     fn correct_tokens(&mut self, permit: &Permit, input: u64, output: u64, now: Now) {

@@ -25,7 +25,7 @@ pub struct PaceSettings {
     /// starts when all of it is there. From 1 s to 60 s.
     pub token_window: HumanDuration,
     /// How long a learned limit is kept before a higher one is tried; doubles with each try that
-    /// is refused, up to ten times this.
+    /// is refused, up to four times this.
     pub probe_after: HumanDuration,
     /// When an endpoint that does not answer is left alone.
     pub breaker: BreakerSettings,

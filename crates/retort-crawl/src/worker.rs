@@ -80,6 +80,36 @@ pub struct WorkerParts {
     pub pace: PaceSettings,
 }
 
+impl WorkerParts {
+    fn into_context(self) -> (Arc<Context>, mpsc::Receiver<Committed>) {
+        let allowance = Allowance {
+            attempts: self.settings.max_attempts.max(1),
+            turned_away: self.settings.max_turned_away.max(1),
+        };
+        let maker = RecordMaker {
+            clock: self.clock,
+            worker_id: self.worker_id,
+        };
+        let context = Context {
+            attempter: Attempter {
+                client: self.client,
+                writer: self.writer,
+                maker,
+                allowance,
+            },
+            registry: Registry::default(),
+            pace_store: self.pace_store,
+            settings: self.settings,
+            targets: self.targets.into_iter().map(known).collect(),
+            reports: Mutex::new(BTreeMap::new()),
+            flush_wanted: Notify::new(),
+            flush_urgent: Notify::new(),
+            working_domains: watch::channel(0).0,
+        };
+        (Arc::new(context), self.committed)
+    }
+}
+
 /// A worker at work.
 #[derive(Debug)]
 pub struct Worker {
@@ -94,44 +124,13 @@ impl Worker {
     /// Starts a worker: one task per domain, one that settles what became durable, one that flushes
     /// when windows starve and one that tells how it is doing.
     pub async fn start(parts: WorkerParts) -> Result<Self, CrawlError> {
-        let WorkerParts {
-            worker_id,
-            broker,
-            client,
-            writer,
-            committed,
-            pace_store,
-            clock,
-            targets,
-            domains,
-            settings,
-            pace,
-        } = parts;
+        let (broker, domains) = (Arc::clone(&parts.broker), parts.domains.clone());
         broker.declare(&Queue::Receipts).await?;
         for domain in &domains {
             broker.declare(&Queue::Probes(domain.id.clone())).await?;
         }
-        let allowance = Allowance {
-            attempts: settings.max_attempts.max(1),
-            turned_away: settings.max_turned_away.max(1),
-        };
-        let maker = RecordMaker { clock, worker_id };
-        let context = Arc::new(Context {
-            attempter: Attempter {
-                client,
-                writer,
-                maker,
-                allowance,
-            },
-            registry: Registry::default(),
-            pace_store,
-            settings,
-            targets: targets.into_iter().map(known).collect(),
-            reports: Mutex::new(BTreeMap::new()),
-            flush_wanted: Notify::new(),
-            flush_urgent: Notify::new(),
-            working_domains: watch::channel(0).0,
-        });
+        let pace = parts.pace.clone();
+        let (context, committed) = parts.into_context();
         let (phase, phases) = watch::channel(Phase::Work);
         let settler = tokio::spawn(settle(Arc::clone(&context), Arc::clone(&broker), committed));
         let mut services = JoinSet::new();

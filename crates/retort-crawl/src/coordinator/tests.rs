@@ -200,8 +200,9 @@ fn parked_models_end_when_nothing_else_is_left() {
             .filter(|sample| sample.model.as_str() == "b")
             .collect();
         let before = world.state.done();
-        live.into_iter()
-            .for_each(|sample| world.end(sample, Outcome::Answered));
+        for sample in live {
+            world.end(sample, Outcome::Answered);
+        }
         if world.state.done() == before {
             break;
         }

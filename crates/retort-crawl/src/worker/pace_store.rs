@@ -80,7 +80,7 @@ impl PaceStore {
             match serde_json::from_slice(&bytes) {
                 Ok(state) => return Some(state),
                 Err(error) => {
-                    tracing::warn!(domain.id = %domain, error = %error, "a pace state is unreadable")
+                    tracing::warn!(domain.id = %domain, error = %error, "a pace state is unreadable");
                 }
             }
         }

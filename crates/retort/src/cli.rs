@@ -1,0 +1,266 @@
+//! The commands and their flags.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use retort_types::CampaignId;
+
+/// Finds out where language models come from.
+///
+/// Asks many models many questions at controlled rates, keeps every reply as evidence, and writes
+/// datasets that lineage can be read from.
+#[derive(Debug, Parser)]
+#[command(
+    name = "retort",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where campaigns are kept: a folder or a URL [default: retort-data].
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    /// The catalog of models [default: models.yaml beside the campaign].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) catalog: Option<String>,
+    /// Who to write to about our requests; part of the User-Agent, required beyond this machine.
+    #[arg(long, global = true, value_name = "MAIL-OR-URL")]
+    pub(crate) contact: Option<String>,
+    /// Configuration file [default: retort.toml, if it exists].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// One setting of the configuration, as `worker.max_attempts=3`; repeatable.
+    #[arg(long, global = true, value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// How log lines are written; what is logged is chosen by `RETORT_LOG`, as `info,retort_pace=debug`.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Carry out a campaign on this machine, from the first request to a sealed snapshot.
+    #[command(
+        after_help = "Example: retort run campaign.yaml --catalog models.yaml --store ./data\n\n\
+        The same command again goes on where an earlier run stopped. Ctrl-C waits for the requests\n\
+        in the air; twice, it does not.\n\
+        Exit codes: 0 done, 1 failed, 2 usage, 3 finished with missing samples, 130 interrupted."
+    )]
+    Run(Run),
+    /// Show what a campaign would do, cost and take, without asking anyone.
+    #[command(after_help = "Example: retort plan campaign.yaml --catalog models.yaml")]
+    Plan(PlanArgs),
+    /// Check configuration and keys with one cheap request per model.
+    #[command(after_help = "Example: retort check campaign.yaml --offline")]
+    Check(Check),
+    /// Show how campaigns are doing.
+    #[command(after_help = "Example: retort status first-light --watch")]
+    Status(StatusArgs),
+    /// Start nothing new of a campaign until it is resumed.
+    #[command(after_help = "Example: retort pause first-light")]
+    Pause(Id),
+    /// Go on with a paused or cancelled campaign.
+    #[command(after_help = "Example: retort resume first-light")]
+    Resume(Id),
+    /// End a campaign: what is open becomes `not_asked`, and it is sealed.
+    #[command(after_help = "Example: retort cancel first-light")]
+    Cancel(Id),
+    /// Serve simulated models on this machine, or a recorded dataset as models.
+    #[command(
+        after_help = "Examples:\n  retort sim fleet.yaml --emit ./rehearsal\n  \
+        retort sim --replay replies.parquet --emit ./rehearsal\n\nStop it with Ctrl-C."
+    )]
+    Sim(Sim),
+    /// Seal and show datasets.
+    #[command(subcommand)]
+    Dataset(DatasetCommand),
+    /// List and show the built-in suites of prompts.
+    #[command(subcommand)]
+    Suites(SuitesCommand),
+    /// Print the JSON Schema of a file.
+    #[command(after_help = "Example: retort schema campaign > campaign.schema.json")]
+    Schema(Schema),
+    /// Show the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The campaign file (YAML or JSON).
+    pub(crate) campaign: PathBuf,
+    /// Ask again what ended without a measurement, then seal again.
+    #[arg(long)]
+    pub(crate) retry_missing: bool,
+    /// Serve the simulated models of this file while the campaign runs, and ask them.
+    #[arg(long, value_name = "FLEET")]
+    pub(crate) sim: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The campaign file (YAML or JSON).
+    pub(crate) campaign: PathBuf,
+    /// Plan against the simulated models of this file.
+    #[arg(long, value_name = "FLEET")]
+    pub(crate) sim: Option<PathBuf>,
+    /// Print the plan's figures as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The campaign file (YAML or JSON).
+    pub(crate) campaign: PathBuf,
+    /// Ask nobody; check files, keys and addresses only.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The campaign; every campaign of the store unless named.
+    pub(crate) campaign: Option<CampaignId>,
+    /// Show it again every second until the campaign is sealed or Ctrl-C.
+    #[arg(long, requires = "campaign")]
+    pub(crate) watch: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A campaign's id.
+#[derive(Debug, Args)]
+pub(crate) struct Id {
+    /// The campaign.
+    pub(crate) campaign: CampaignId,
+}
+
+/// Arguments of `sim`.
+#[derive(Debug, Args)]
+pub(crate) struct Sim {
+    /// The fleet file (YAML or JSON).
+    #[arg(required_unless_present = "replay")]
+    pub(crate) fleet: Option<PathBuf>,
+    /// Serve the replies of this Parquet file as models: ours, or columns model, instruction or
+    /// prompt, output and optionally `sample_index`.
+    #[arg(long, value_name = "FILE.parquet", conflicts_with = "fleet")]
+    pub(crate) replay: Option<PathBuf>,
+    /// Requests per minute that a replayed fleet allows.
+    #[arg(long, value_name = "N", requires = "replay")]
+    pub(crate) requests_per_minute: Option<u32>,
+    /// Port on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// Write a catalog of these models, and for a replay a campaign and its prompts, into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) emit: Option<PathBuf>,
+}
+
+/// Commands on datasets.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatasetCommand {
+    /// Make a snapshot of a campaign whose samples all have a final row.
+    #[command(after_help = "Example: retort dataset seal first-light")]
+    Seal(Seal),
+    /// Show the newest snapshot of a campaign, or one of its rows.
+    #[command(after_help = "Example: retort dataset show first-light")]
+    Show(Show),
+}
+
+/// Arguments of `dataset seal`.
+#[derive(Debug, Args)]
+pub(crate) struct Seal {
+    /// The campaign.
+    pub(crate) campaign: CampaignId,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `dataset show`.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The campaign.
+    pub(crate) campaign: CampaignId,
+    /// A sample id: shows its rows.
+    #[arg(long, value_name = "SAMPLE-ID")]
+    pub(crate) row: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Commands on suites.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SuitesCommand {
+    /// List the built-in suites.
+    List,
+    /// Show a suite's prompts.
+    #[command(after_help = "Example: retort suites show identity")]
+    Show {
+        /// The suite.
+        name: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Which file.
+    #[arg(value_enum)]
+    pub(crate) of: SchemaOf,
+}
+
+/// Files that have a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// A campaign file or message.
+    Campaign,
+    /// A catalog file.
+    Catalog,
+}
+
+/// Commands on the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting, its value and where it came from.
+    Show {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}

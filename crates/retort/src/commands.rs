@@ -1,0 +1,84 @@
+//! One module per command; each returns its exit code.
+
+mod check;
+mod control;
+mod dataset;
+mod plan;
+mod run;
+mod show;
+mod sim;
+mod status;
+
+use std::sync::Arc;
+
+use retort_types::WallClock;
+
+use crate::cli::{Cli, Command, ConfigCommand, DatasetCommand, Global};
+use crate::clock::SystemClock;
+use crate::config::{self, Flags, Loaded};
+use crate::failure::Failure;
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) loaded: Loaded,
+    pub(crate) clock: Arc<dyn WallClock>,
+}
+
+/// Carries a command out.
+pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
+    let context = Context {
+        loaded: config::load(&flags(&cli.global)?, variables())?,
+        clock: Arc::new(SystemClock),
+    };
+    match cli.command {
+        Command::Run(args) => run::run(&context, &args).await,
+        Command::Plan(args) => plan::plan(&context, &args),
+        Command::Check(args) => check::check(&context, &args).await,
+        Command::Status(args) => status::status(&context, &args).await,
+        Command::Pause(id) => control::wish(&context, &id.campaign, control::Wish::Pause).await,
+        Command::Resume(id) => control::wish(&context, &id.campaign, control::Wish::Resume).await,
+        Command::Cancel(id) => control::wish(&context, &id.campaign, control::Wish::Cancel).await,
+        Command::Sim(args) => sim::sim(&context, &args).await,
+        Command::Dataset(DatasetCommand::Seal(args)) => dataset::seal(&context, &args).await,
+        Command::Dataset(DatasetCommand::Show(args)) => dataset::show(&context, &args).await,
+        Command::Suites(command) => show::suites(&command),
+        Command::Schema(args) => show::schema(&args),
+        Command::Config(ConfigCommand::Show { json }) => show::config(&context, json),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the configuration is the place that reads the environment"
+)]
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+fn flags(global: &Global) -> Result<Flags, Failure> {
+    let mut settings = Vec::new();
+    let named = [
+        ("store", &global.store),
+        ("catalog", &global.catalog),
+        ("client.contact", &global.contact),
+    ];
+    for (path, value) in named {
+        if let Some(value) = value {
+            let flag = path.rsplit('.').next().unwrap_or(path);
+            settings.push((path.to_owned(), value.clone(), format!("--{flag}")));
+        }
+    }
+    for pair in &global.set {
+        let (path, value) = pair.split_once('=').ok_or_else(|| {
+            Failure::bad(format!("`--set {pair}` has no `=`"))
+                .hint("as in --set worker.max_attempts=3")
+        })?;
+        settings.push((path.to_owned(), value.to_owned(), "--set".to_owned()));
+    }
+    Ok(Flags {
+        file: global.config.clone(),
+        settings,
+    })
+}

@@ -1,0 +1,208 @@
+//! `retort dataset`: seal a campaign's rows into a snapshot, and show one.
+
+use retort_crawl::submit;
+use retort_dataset::seal::{self, ModelRow, SealInput, Sealed};
+use retort_dataset::snapshot::{self, ModelSummary, Snapshot};
+use retort_dataset::{SealError, Store};
+use retort_plan::Plan;
+use retort_types::digest::canonical_json;
+use retort_types::sample::InvalidSampleId;
+use retort_types::{CampaignId, Outcome};
+use serde_json::json;
+
+use super::Context;
+use crate::cli::{Seal, Show};
+use crate::failure::Failure;
+use crate::files;
+use crate::output::{self, Table, count, dollars, line};
+
+/// Makes a snapshot.
+pub(crate) async fn seal(context: &Context, args: &Seal) -> Result<u8, Failure> {
+    let store = files::store(&context.loaded.config)?;
+    require_campaign(&store, &args.campaign).await?;
+    let plan = submit::load_plan(&store, &args.campaign)
+        .await
+        .map_err(super::run::explain)?;
+    let sealed = seal_campaign(&store, &plan).await?;
+    if args.json {
+        output::json(&json!({
+            "path": sealed.path,
+            "merkle_root": sealed.merkle_root,
+            "rows": sealed.rows,
+            "outcomes": sealed.outcomes,
+            "existed": sealed.existed,
+        }))?;
+    } else {
+        line(&sealed_table(&store, &plan, &sealed.path).await?);
+    }
+    Ok(0)
+}
+
+/// Shows the newest snapshot, or one sample's rows.
+pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> {
+    let store = files::store(&context.loaded.config)?;
+    require_campaign(&store, &args.campaign).await?;
+    let Some(snapshot) = snapshot::latest(&store, &args.campaign).await? else {
+        return Err(
+            Failure::new(format!("campaign `{}` has no snapshot yet", args.campaign)).hint(
+                format!("make one with `retort dataset seal {}`", args.campaign),
+            ),
+        );
+    };
+    if let Some(row) = &args.row {
+        let id = row
+            .parse()
+            .map_err(|error: InvalidSampleId| Failure::usage(error))?;
+        let rows = snapshot.find(id).await?;
+        if rows.is_empty() {
+            return Err(Failure::new(format!(
+                "snapshot {} has no sample `{row}`",
+                snapshot.path
+            )));
+        }
+        output::json(&rows)?;
+        return Ok(0);
+    }
+    if args.json {
+        output::json(&snapshot::summarize(&snapshot).await?)?;
+        return Ok(0);
+    }
+    let plan = submit::load_plan(&store, &args.campaign)
+        .await
+        .map_err(super::run::explain)?;
+    line(&sealed_table(&store, &plan, &snapshot.path).await?);
+    Ok(0)
+}
+
+/// Returns an error with a hint unless the store has this campaign.
+pub(super) async fn require_campaign(store: &Store, campaign: &CampaignId) -> Result<(), Failure> {
+    if submit::load_campaign(store, campaign)
+        .await
+        .map_err(super::run::explain)?
+        .is_some()
+    {
+        return Ok(());
+    }
+    let known: Vec<String> = campaigns(store)
+        .await?
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let hint = match known.as_slice() {
+        [] => format!(
+            "the store {} has no campaigns; name another with --store",
+            store.url()
+        ),
+        known => format!("the store has: {}", known.join(", ")),
+    };
+    Err(Failure::bad(format!("there is no campaign `{campaign}`")).hint(hint))
+}
+
+/// Returns the campaigns of a store, in order.
+pub(super) async fn campaigns(store: &Store) -> Result<Vec<CampaignId>, Failure> {
+    let mut campaigns: Vec<CampaignId> = store
+        .list_folder("campaigns")
+        .await?
+        .0
+        .iter()
+        .filter_map(|name| CampaignId::new(name).ok())
+        .collect();
+    campaigns.sort();
+    Ok(campaigns)
+}
+
+/// Seals a campaign by its plan.
+pub(super) async fn seal_campaign(store: &Store, plan: &Plan) -> Result<Sealed, Failure> {
+    let document = plan.document();
+    let models = document.models.iter().map(|model| ModelRow {
+        name: model.name.clone(),
+        request_model: model.request_model.clone(),
+        provider: model.provider.clone(),
+        account: model.account.clone(),
+        domain: model.domain.clone(),
+        wire: model.wire,
+        host: model.host.clone(),
+        price: model.price.clone(),
+        vendor: model.vendor.clone(),
+        family: model.family.clone(),
+        base: model.base.clone(),
+        tokenizer: model.tokenizer.clone(),
+        released: model.released.clone(),
+        known_relations: model.known_relations.clone(),
+    });
+    let input = SealInput {
+        campaign: plan.campaign().clone(),
+        plan_hash: plan.hash(),
+        plan_document: canonical_json(document)?.into_bytes(),
+        total: plan.len(),
+        prompts: document.prompts.clone(),
+        models: models.collect(),
+    };
+    match seal::seal(store, &input, &|_| {}).await {
+        Ok(sealed) => Ok(sealed),
+        Err(error) => {
+            let open = matches!(error, SealError::Incomplete { .. });
+            let failure = Failure::from(error);
+            Err(if open {
+                failure.hint("carry it out with `retort run`, or end it with `retort cancel` and `retort run`")
+            } else {
+                failure
+            })
+        }
+    }
+}
+
+/// Returns the table of a snapshot per model, and where to find it.
+pub(super) async fn sealed_table(
+    store: &Store,
+    plan: &Plan,
+    path: &str,
+) -> Result<String, Failure> {
+    let snapshot = Snapshot::open(store, path).await?;
+    let mut table = Table::new(
+        1,
+        &[
+            "model",
+            "planned",
+            "answered",
+            "refused",
+            "failed",
+            "retries",
+            "median",
+            "p95",
+            "tokens in",
+            "tokens out",
+            "cost",
+        ],
+    );
+    for model in &snapshot::summarize(&snapshot).await? {
+        table.row(row(model));
+    }
+    let place = match store.local_path(path) {
+        Some(folder) => folder.display().to_string(),
+        None => format!("{}/{path}", store.url().trim_end_matches('/')),
+    };
+    Ok(format!(
+        "{table}\n\nsnapshot  {place}\nplan      {}\nopen it   duckdb -c \"select model, outcome, count(*) from '{place}/responses/**/*.parquet' group by all\"",
+        plan.hash().short()
+    ))
+}
+
+fn row(model: &ModelSummary) -> Vec<String> {
+    let ended = |outcome: Outcome| model.outcomes.get(&outcome).copied().unwrap_or(0);
+    let ms =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0} ms"));
+    vec![
+        model.model.clone(),
+        count(model.planned),
+        count(ended(Outcome::Answered)),
+        count(ended(Outcome::Refused)),
+        count(model.planned - ended(Outcome::Answered) - ended(Outcome::Refused)),
+        count(model.retries),
+        ms(model.latency_ms_p50),
+        ms(model.latency_ms_p95),
+        count(model.input_tokens),
+        count(model.output_tokens),
+        model.cost_usd.map_or_else(|| "-".to_owned(), dollars),
+    ]
+}

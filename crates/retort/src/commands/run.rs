@@ -1,0 +1,267 @@
+//! `retort run`: coordinator and worker in one process, over an in-memory broker and a local folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use retort_broker::{Broker, MemoryBroker};
+use retort_client::HttpClient;
+use retort_crawl::submit::{self, SubmitError};
+use retort_crawl::worker::WorkerParts;
+use retort_crawl::{Coordinator, CoordinatorParts, Finish, PaceStore, SOFTWARE, State, Worker};
+use retort_dataset::{DatasetError, SpoolError, Store, Writer};
+use retort_plan::{Plan, Resolved};
+use retort_types::CampaignId;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Context;
+use super::dataset::{seal_campaign, sealed_table};
+use super::plan::print_terms;
+use crate::cli::Run;
+use crate::config::Config;
+use crate::failure::{Failure, INTERRUPTED, MISSING};
+use crate::files::{self, Loaded};
+use crate::output::{self, line, note};
+use crate::{progress, secrets};
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    campaign: CampaignId,
+    finish: &'static str,
+    planned: u64,
+    missing: u64,
+    snapshot: Option<String>,
+}
+
+/// Carries a campaign out.
+pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
+    let config = &context.loaded.config;
+    let loaded = files::load(&args.campaign, config, args.sim.as_deref(), &context.clock)?;
+    let targets = secrets::targets(&loaded.resolved.endpoints)?;
+    let client = HttpClient::new(config.client.clone(), SOFTWARE, Arc::clone(&context.clock))?;
+    check_addresses(&client, &loaded.resolved)?;
+    let store = files::store(config)?;
+    let Loaded {
+        plan,
+        resolved,
+        catalog,
+        fleet,
+    } = loaded;
+    let id = plan.campaign().id.clone();
+    print_terms(&plan, &catalog);
+    let submitted = submit::submit(&store, plan).await.map_err(explain)?;
+    let plan = Arc::new(submitted.plan);
+    note(&format!(
+        "campaign `{id}`: {} samples of {} models, plan {}{}",
+        output::count(plan.len()),
+        plan.model_count(),
+        plan.hash().short(),
+        if submitted.existed {
+            ", going on where it stopped"
+        } else {
+            ""
+        }
+    ));
+    let spool = spool_dir(config, &store, &id)?;
+    let (writer, mut committed, recovered) = Writer::start(
+        &spool,
+        store.clone(),
+        "local",
+        config.writer.clone(),
+        Arc::clone(&context.clock),
+    )
+    .map_err(|error| explain_spool(error, &id))?;
+    if recovered.records > 0 {
+        note(&format!(
+            "{} replies of an earlier run were waiting in the spool; they are kept",
+            recovered.records
+        ));
+    }
+    // What an earlier run left becomes durable before the ledger is read, so it is counted once.
+    writer.flush().await?;
+    while committed.try_recv().is_ok() {}
+    let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
+    let mut coordinator = Coordinator::open(CoordinatorParts {
+        plan: Arc::clone(&plan),
+        domains: resolved.domains.clone(),
+        endpoints: resolved
+            .endpoints
+            .iter()
+            .map(|endpoint| (endpoint.name.clone(), endpoint.clone()))
+            .collect(),
+        store: store.clone(),
+        broker: Arc::clone(&broker),
+        writer: writer.clone(),
+        clock: Arc::clone(&context.clock),
+        settings: config.coordinator.clone(),
+        retry_missing: args.retry_missing,
+    })
+    .await?;
+    let state_dir = files::state_dir(config)?;
+    let pace_store = PaceStore::new(
+        Store::open(&state_dir.display().to_string())?,
+        Some(state_dir.join("locks")),
+    );
+    let worker = Worker::start(WorkerParts {
+        worker_id: "local".to_owned(),
+        broker,
+        client,
+        writer,
+        committed,
+        pace_store,
+        clock: Arc::clone(&context.clock),
+        targets,
+        domains: resolved.domains,
+        settings: config.worker.clone(),
+        pace: config.pace.clone(),
+    })
+    .await?;
+    let finish = carry_out(&mut coordinator, worker).await?;
+    let code = finish_up(&mut coordinator, (&store, &plan), finish, args.json).await?;
+    if let Some(fleet) = fleet {
+        fleet.shutdown();
+    }
+    Ok(code)
+}
+
+/// Runs until done or stopped, then stops the worker without losing anything.
+async fn carry_out(coordinator: &mut Coordinator, mut worker: Worker) -> Result<Finish, Failure> {
+    let (stop, stopping) = watch::channel(false);
+    let shown = tokio::spawn(progress::show(coordinator.statuses()));
+    let interrupt = interrupts(stop);
+    let finish = tokio::select! {
+        finish = coordinator.run(stopping) => finish,
+        error = worker.failed() => Err(error),
+    };
+    if matches!(finish, Ok(Finish::Stopped)) {
+        note("stopping: waiting for the requests in the air; Ctrl-C again to give them up");
+    }
+    let stopped = worker.stop().await;
+    interrupt.abort();
+    shown.abort();
+    let finish = finish?;
+    stopped?;
+    Ok(finish)
+}
+
+/// The first Ctrl-C asks to stop; the second ends the process at once: the spool keeps what it has.
+fn interrupts(stop: watch::Sender<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        stop.send_replace(true);
+        wait_for_signal().await;
+        note("given up; the same command goes on from here");
+        #[expect(clippy::exit, reason = "a second Ctrl-C means now")]
+        std::process::exit(i32::from(INTERRUPTED));
+    })
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                result = interrupt => drop(result),
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(interrupt.await),
+    }
+}
+
+async fn finish_up(
+    coordinator: &mut Coordinator,
+    (store, plan): (&Store, &Plan),
+    finish: Finish,
+    json: bool,
+) -> Result<u8, Failure> {
+    let id = plan.campaign().id.clone();
+    if finish == Finish::Stopped {
+        coordinator.tell(Some((State::Interrupted, None))).await;
+        note("interrupted; the same command goes on from here");
+        return Ok(INTERRUPTED);
+    }
+    coordinator.tell(Some((State::Sealing, None))).await;
+    let sealed = seal_campaign(store, plan).await?;
+    coordinator
+        .tell(Some((State::Sealed, Some(sealed.path.clone()))))
+        .await;
+    let status = coordinator.statuses().borrow().clone();
+    if json {
+        let missing = status.missing;
+        output::json(&Outcome {
+            campaign: id,
+            finish: "sealed",
+            planned: plan.len(),
+            missing,
+            snapshot: Some(sealed.path),
+        })?;
+    } else {
+        line(&sealed_table(store, plan, &sealed.path).await?);
+        if status.missing > 0 {
+            note(&format!(
+                "{} samples ended without a measurement; once the cause is gone: retort run … --retry-missing",
+                output::count(status.missing)
+            ));
+        }
+    }
+    Ok(if status.missing > 0 { MISSING } else { 0 })
+}
+
+/// Checks every address before anything is asked: contact, scheme, host.
+pub(super) fn check_addresses(client: &HttpClient, resolved: &Resolved) -> Result<(), Failure> {
+    for endpoint in &resolved.endpoints {
+        if let Err(error) = client.check_url(&endpoint.base_url) {
+            let hint =
+                "requests beyond this machine name whom to write to: --contact you@example.org";
+            return Err(Failure::usage(
+                anyhow::Error::new(error)
+                    .context(format!("model `{}` cannot be asked", endpoint.name)),
+            )
+            .hint(hint));
+        }
+    }
+    Ok(())
+}
+
+fn spool_dir(config: &Config, store: &Store, id: &CampaignId) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &config.spool_dir {
+        return Ok(Path::new(dir).join(id.as_str()));
+    }
+    match store.local_path("spool") {
+        Some(folder) => Ok(folder.join(id.as_str())),
+        None => Ok(files::state_dir(config)?.join("spool").join(id.as_str())),
+    }
+}
+
+pub(super) fn explain(error: SubmitError) -> Failure {
+    let hint = match &error {
+        SubmitError::Conflict(_) => {
+            Some("a submitted campaign never changes: give this one another id")
+        }
+        SubmitError::CatalogChanged { .. } => Some(
+            "undo the change of wire, address, model or options, or give the campaign another id; limits, keys and prices may change",
+        ),
+        SubmitError::Store(_) | SubmitError::Damaged { .. } => None,
+    };
+    Failure::from(error).maybe_hint(hint)
+}
+
+fn explain_spool(error: DatasetError, id: &CampaignId) -> Failure {
+    let held = matches!(error, DatasetError::Spool(SpoolError::Locked { .. }));
+    let failure = Failure::from(error);
+    if held {
+        failure.hint(format!(
+            "`{id}` is being carried out already: retort status {id} --watch"
+        ))
+    } else {
+        failure
+    }
+}
+
+/// How long a status stays true without being told again.
+pub(super) const STATUS_FRESH: Duration = Duration::from_secs(10);

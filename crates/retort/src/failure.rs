@@ -1,0 +1,88 @@
+//! How a command fails: what went wrong, what helps, and with which exit code.
+
+use std::fmt;
+
+/// Exit code of a command that failed.
+pub(crate) const FAILED: u8 = 1;
+/// Exit code of a command that was called wrongly.
+pub(crate) const USAGE: u8 = 2;
+/// Exit code of a campaign that finished with missing samples.
+pub(crate) const MISSING: u8 = 3;
+/// Exit code of a campaign that was stopped by Ctrl-C, as shells tell it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// A command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    error: anyhow::Error,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// Returns a failure because the command was called wrongly or its files are wrong.
+    pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code: USAGE,
+            error: error.into(),
+            hint: None,
+        }
+    }
+
+    /// Returns a failure with this message.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            code: FAILED,
+            error: anyhow::Error::msg(message.into()),
+            hint: None,
+        }
+    }
+
+    /// Returns a usage failure with this message.
+    pub(crate) fn bad(message: impl Into<String>) -> Self {
+        Self {
+            code: USAGE,
+            ..Self::new(message)
+        }
+    }
+
+    /// Adds what helps.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what helps, if something is known.
+    pub(crate) fn maybe_hint(mut self, hint: Option<&str>) -> Self {
+        self.hint = hint.map(str::to_owned).or(self.hint);
+        self
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            code: FAILED,
+            error: error.into(),
+            hint: None,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.error)?;
+        let mut told = self.error.to_string();
+        for cause in self.error.chain().skip(1) {
+            let cause = cause.to_string();
+            if !told.contains(&cause) {
+                write!(f, ": {cause}")?;
+                told = cause;
+            }
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}

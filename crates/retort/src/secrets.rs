@@ -1,0 +1,91 @@
+//! Where keys come from: the environment or files that the catalog names. Never from the catalog.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use retort_client::{Secret, SecretHeader};
+use retort_crawl::Target;
+use retort_types::catalog::Auth;
+use retort_types::{Endpoint, ModelName};
+
+use crate::failure::Failure;
+
+/// Longest key file that is read, in bytes: keys are short, and a wrong path should not fill memory.
+const KEY_FILE_MAX_BYTES: u64 = 64 * 1024;
+
+/// Returns every model with the secret its requests need.
+pub(crate) fn targets(endpoints: &[Endpoint]) -> Result<BTreeMap<ModelName, Target>, Failure> {
+    let mut targets = BTreeMap::new();
+    for endpoint in endpoints {
+        let secret = endpoint
+            .auth
+            .as_ref()
+            .map(|auth| header(auth, endpoint))
+            .transpose()?;
+        targets.insert(
+            endpoint.name.clone(),
+            Target {
+                endpoint: endpoint.clone(),
+                secret,
+            },
+        );
+    }
+    Ok(targets)
+}
+
+fn header(auth: &Auth, endpoint: &Endpoint) -> Result<Arc<SecretHeader>, Failure> {
+    let account = &endpoint.account;
+    let key = match (&auth.env, &auth.file) {
+        (Some(name), _) => from_env(name).ok_or_else(|| {
+            Failure::bad(format!("no key for account `{account}`: {name} is not set"))
+                .hint(format!("export {name}=…"))
+        })?,
+        (None, Some(path)) => from_file(path).map_err(|reason| {
+            Failure::bad(format!(
+                "no key for account `{account}`: failed to read `{path}`: {reason}"
+            ))
+        })?,
+        (None, None) => {
+            return Err(Failure::bad(format!(
+                "account `{account}` needs a key and its catalog row names no source"
+            ))
+            .hint("set `auth.env` or `auth.file` on the account or its provider"));
+        }
+    };
+    let header = SecretHeader::new(auth.header_name(), auth.prefix_text(), Secret::new(key));
+    header.map(Arc::new).map_err(|_| {
+        Failure::bad(format!(
+            "the key of account `{account}` cannot be sent in a header"
+        ))
+        .hint("it holds a character that no header may hold, as a line break within it")
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "keys are named by the catalog and read here only"
+)]
+fn from_env(name: &str) -> Option<String> {
+    std::env::var(name)
+        .ok()
+        .map(|key| key.trim().to_owned())
+        .filter(|key| !key.is_empty())
+}
+
+fn from_file(path: &str) -> Result<String, String> {
+    let length = std::fs::metadata(path)
+        .map_err(|error| error.to_string())?
+        .len();
+    if length > KEY_FILE_MAX_BYTES {
+        return Err(format!("{length} bytes are too many for a key"));
+    }
+    let key = std::fs::read_to_string(path)
+        .map_err(|error| error.to_string())?
+        .trim()
+        .to_owned();
+    if key.is_empty() {
+        Err("it is empty".to_owned())
+    } else {
+        Ok(key)
+    }
+}

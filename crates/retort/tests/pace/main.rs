@@ -1,0 +1,80 @@
+//! Pace by the server's own count. These tests take a minute each by their nature: the promise is
+//! about a minute. They run beside each other and need little of the machine.
+
+#[path = "../support/world.rs"]
+mod support;
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use support::{World, assert_code, finish};
+
+/// Serves one model behind a bucket of 50/s, burst 10, that tells whole seconds to wait.
+fn world() -> World {
+    World::new(json!({
+        "providers": [{
+            "name": "p",
+            "latency": { "ms": 50 },
+            "limits": { "requests_per_second": 50, "burst": 10, "retry_after": "seconds" },
+            "models": [{ "name": "m", "words_max": 12 }]
+        }]
+    }))
+}
+
+fn number(stats: &Value, name: &str) -> u64 {
+    stats["providers"]["p"][name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no {name} in {stats:#}"))
+}
+
+/// Runs the campaign and returns the seconds from the first request's arrival to the last answer,
+/// by the server's count.
+fn timed_run(world: &World) -> f64 {
+    let child = world.start(&[]);
+    world.wait_until("the first request", |world| {
+        world.fleet.stats().totals().requests > 0
+    });
+    let begun = Instant::now();
+    world.wait_until("the last answer", |world| {
+        world.fleet.stats().totals().served == 3_000
+    });
+    let seconds = begun.elapsed().as_secs_f64();
+    assert_code(&finish(child), 0);
+    seconds
+}
+
+#[test]
+fn three_thousand_requests_at_three_thousand_a_minute() {
+    let world = world();
+    world.catalog(&[("p", json!({ "requests_per_minute": 3000 }))]);
+    world.campaign(&["m"], 300, 10, json!({ "params": { "max_tokens": 8 } }));
+    let seconds = timed_run(&world);
+    let stats = world.stats();
+    assert_eq!(number(&stats, "refused_429"), 0, "{stats:#}");
+    assert_eq!(number(&stats, "served"), 3_000);
+    let peak = number(&stats, "peak_total_1s");
+    assert!(peak <= 55, "{peak} requests in one second");
+    assert!((59.7..=60.6).contains(&seconds), "took {seconds} s");
+    println!(
+        "paced: {seconds:.2} s for 3,000 requests, at most {peak} in one second, none refused"
+    );
+}
+
+#[test]
+fn configured_five_times_too_fast() {
+    let world = world();
+    world.catalog(&[("p", json!({ "requests_per_minute": 15_000 }))]);
+    world.campaign(&["m"], 300, 10, json!({ "params": { "max_tokens": 8 } }));
+    let seconds = timed_run(&world);
+    let stats = world.stats();
+    assert_eq!(number(&stats, "served"), 3_000, "{stats:#}");
+    assert_eq!(number(&stats, "paid_twice"), 0);
+    let refused = number(&stats, "refused_429");
+    assert!(
+        refused * 20 <= 3_000 + refused,
+        "{refused} requests were refused"
+    );
+    assert!(seconds <= 70.0, "took {seconds} s");
+    println!("five times too fast: {seconds:.1} s for 3,000 requests, {refused} refused");
+}

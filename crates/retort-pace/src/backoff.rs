@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_their_maximum() {
-        let max = Duration::from_secs(60);
+        let max = Duration::from_mins(1);
         let waits: Vec<u64> = (0..8)
             .map(|n| doubled(Duration::from_secs(1), n, max).as_secs())
             .collect();

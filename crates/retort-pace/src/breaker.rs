@@ -43,10 +43,9 @@ impl Breaker {
     /// Returns whether the next request may pass.
     pub(crate) fn passage(&self, now: Instant) -> Passage {
         match &self.open {
-            None => Passage::Free,
             Some(Open { trial: Some(_), .. }) => Passage::Trial,
             Some(open) if now < open.until => Passage::At(open.until),
-            Some(_) => Passage::Free,
+            Some(_) | None => Passage::Free,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::backoff::{later, nanos};
 const BURST_FROM_PER_SECOND: f64 = 1.0;
 
 /// Longest distance of two requests: slower rates are not needed, and sums of it cannot overflow.
-const PERIOD_MAX: Duration = Duration::from_secs(3_600);
+const PERIOD_MAX: Duration = Duration::from_hours(1);
 
 /// What a check is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -45,7 +45,7 @@ impl Meter {
 
     /// Returns requests and tokens of the last 60 s.
     pub(crate) fn last_minute(&self, now: Instant) -> (u64, u64) {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         let fresh = self.seconds.iter();
         let fresh = fresh.filter(|(at, ..)| now.saturating_duration_since(*at) < minute);
         fresh.fold((0, 0), |(requests, tokens), (_, r, t)| {

@@ -204,6 +204,10 @@ impl Pacer {
     }
 
     /// Takes back a request that never started: everything is given back.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a permit ends with its request"
+    )]
     pub fn release(&mut self, permit: Permit, now: Now) {
         let Some(lane) = self.lanes.get_mut(permit.lane) else {
             return;
@@ -289,7 +293,10 @@ impl Pacer {
             today: Today {
                 date: day.date.clone(),
                 requests: day.requests,
-                requests_limit: whole.limits().requests_per_day.map(|limit| limit.get()),
+                requests_limit: whole
+                    .limits()
+                    .requests_per_day
+                    .map(std::num::NonZeroU32::get),
                 input_tokens: day.input_tokens,
                 output_tokens: day.output_tokens,
                 cost_usd: day.cost_usd,

@@ -17,7 +17,7 @@ use crate::status::{Blocked, LimitInForce, LimitSource};
 use crate::tokens::TokenBucket;
 
 /// A pause after which the first request goes alone: it may be refused again.
-const LONG_PAUSE: Duration = Duration::from_secs(60);
+const LONG_PAUSE: Duration = Duration::from_mins(1);
 
 /// A wait on both clocks, and why.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use retort_types::HumanDuration;
 use serde::{Deserialize, Serialize};
 
 /// The longest wait that is ever kept, whatever the settings say: a year.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(365 * 86_400);
+pub(crate) const WAIT_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// How a pace is kept, beyond the limits of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -270,7 +270,8 @@ impl World {
             };
             if nanos as f64 / 1e9 > until {
                 self.events.push(Reverse((nanos, order)));
-                self.now_nanos = Duration::from_secs_f64(until).as_nanos() as u64;
+                let until = Duration::from_secs_f64(until).as_nanos();
+                self.now_nanos = u64::try_from(until).expect("not so late");
                 break;
             }
             self.now_nanos = nanos;

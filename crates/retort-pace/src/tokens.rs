@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::backoff::later;
 
 /// The longest that one charge may be waited for: an absurd estimate must not stop a domain.
-const DEBT_MAX: Duration = Duration::from_secs(600);
+const DEBT_MAX: Duration = Duration::from_mins(10);
 
 /// Less than this is rounding, not tokens.
 const ROUNDING: f64 = 1e-6;
@@ -27,7 +27,7 @@ impl TokenBucket {
     /// earlier owner may have used it up.
     pub(crate) fn new(per_minute: NonZeroU64, window: Duration, full: bool, now: Instant) -> Self {
         let per_second = per_minute.get() as f64 / 60.0;
-        let window = window.clamp(Duration::from_secs(1), Duration::from_secs(60));
+        let window = window.clamp(Duration::from_secs(1), Duration::from_mins(1));
         let capacity = (per_second * window.as_secs_f64()).max(1.0);
         Self {
             per_second,
@@ -56,7 +56,7 @@ impl TokenBucket {
         }
         let wait = time_of(missing);
         // Rounded up, so that a poll at that instant finds the tokens there.
-        later(now, wait.saturating_add(Duration::from_nanos(1_000)))
+        later(now, wait.saturating_add(Duration::from_micros(1)))
     }
 
     /// Charges `tokens`.

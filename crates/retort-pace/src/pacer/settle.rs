@@ -18,6 +18,10 @@ const PAUSES_TRUSTED: u32 = 3;
 
 impl Pacer {
     /// Takes note of how a request ended; returns what that changed.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a permit ends with its request"
+    )]
     pub fn settle(&mut self, permit: Permit, settlement: &Settlement, now: Now) -> Effect {
         for scope in &mut self.scopes {
             scope.refresh(now);

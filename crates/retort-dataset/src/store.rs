@@ -329,6 +329,11 @@ mod tests {
         store.put("ab/3.json", "three".into()).await.unwrap();
         assert_eq!(store.list("a").await.unwrap(), ["a/1.json", "a/b/2.json"]);
         assert_eq!(store.list("nothing").await.unwrap(), Vec::<String>::new());
+        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let listed = store.list_folder("a").await.unwrap();
+        assert_eq!(listed, (names(&["b"]), names(&["1.json"])));
+        let listed = store.list_folder("nothing").await.unwrap();
+        assert_eq!(listed, (names(&[]), names(&[])));
         assert_eq!(store.get("a/1.json").await.unwrap(), "one");
         assert_eq!(store.get_range("ab/3.json", 1..3).await.unwrap(), "hr");
         store.copy("a/1.json", "c/1.json").await.unwrap();

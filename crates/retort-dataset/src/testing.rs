@@ -230,7 +230,7 @@ pub(crate) fn full() -> AttemptRecord {
 fn full_reply() -> Reply {
     let some = |text: &str| Some(text.to_owned());
     Reply {
-        text: some("an answer: 你好 \u{0} 🦀"),
+        text: some("an answer: 你好 🦀"),
         reasoning_text: some("because"),
         reasoning_source: some("field"),
         refusal_text: some("no"),

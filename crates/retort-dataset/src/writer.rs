@@ -152,6 +152,12 @@ impl Writer {
             recovered.torn_bytes += file.torn_bytes;
             recovered.damaged_bytes += file.damaged_bytes;
         }
+        if recovered.damaged_bytes > 0 {
+            tracing::warn!(
+                bytes = recovered.damaged_bytes,
+                "parts of the spool cannot be read; their files are kept aside"
+            );
+        }
         let (jobs, queue) = mpsc::channel(parts.settings.queue_records.get());
         let (commits, committed) = mpsc::channel(COMMITTED_QUEUE);
         let shared = Arc::new(Shared::new(limit));
@@ -206,7 +212,8 @@ impl Writer {
 
     /// Stores everything that was appended before, then ends the thread.
     ///
-    /// A store that fails is not waited for: what is not stored stays in the spool.
+    /// A store that fails is not waited for: what is not stored stays in the spool. The receiver of
+    /// [`Committed`] must still be read, or dropped.
     ///
     /// # Errors
     /// When something stays in the spool, the store's or spool's error.

@@ -38,7 +38,7 @@ Token counts come from the providers' own tokenizers and are not comparable acro
 ## How to check it
 
 `sha256sum -c SHA256SUMS` checks every file. `MANIFEST.json` lists them with the segments they were
-made from; its Merkle root begins with the name of this folder's second part.
+made from. The last part of this folder's name is how its Merkle root begins.
 "#;
 
 /// Returns the card's text.

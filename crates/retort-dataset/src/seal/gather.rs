@@ -17,8 +17,8 @@ use crate::{DatasetError, SealError};
 /// Rows of a slice.
 const SLICE_ROWS: u64 = 1_024;
 
-/// Bytes of rows that a chunk holds in memory, about.
-const CHUNK_BYTES: u64 = 128 << 20;
+/// Bytes of rows that a chunk holds in memory, about. Small in tests, so that there are several.
+const CHUNK_BYTES: u64 = if cfg!(test) { 64 << 10 } else { 128 << 20 };
 
 /// Bytes of a slice above which it is halved: Arrow addresses 2 GiB of text per column.
 const SLICE_BYTES: u64 = 512 << 20;

@@ -15,8 +15,8 @@ use crate::{DatasetError, Store};
 /// Bytes of rows, before compression, after which a part ends: 100 to 200 MB of file.
 const PART_BYTES: u64 = 512 << 20;
 
-/// Rows after which a part ends.
-const PART_ROWS: u64 = 1 << 20;
+/// Rows after which a part ends. Small in tests, so that there are several.
+const PART_ROWS: u64 = if cfg!(test) { 1_024 } else { 1 << 20 };
 
 /// Writes files below a folder and remembers them.
 #[derive(Debug)]

@@ -419,7 +419,13 @@ async fn sums_are_what_sha256sum_checks() {
     let there = store.list(&sealed.path).await.unwrap();
     let there: BTreeSet<String> = there
         .iter()
-        .map(|path| path[sealed.path.len() + 1..].to_owned())
+        .filter_map(|path| {
+            Some(
+                path.strip_prefix(&sealed.path)?
+                    .strip_prefix('/')?
+                    .to_owned(),
+            )
+        })
         .collect();
     assert_eq!(listed, there);
     // The manifest is canonical JSON.
@@ -562,6 +568,21 @@ async fn a_summary_counts_what_was_sealed() {
     );
     assert_eq!((alpha.input_tokens, alpha.output_tokens), (18, 30));
     assert_eq!(alpha.cost_usd, Some(6.0 * 0.25 + 2.0 * 0.5));
+}
+
+#[tokio::test]
+async fn a_sample_is_found_with_its_attempts() {
+    let (_dir, store) = local_store();
+    put(&store, 1, &campaign(10)).await;
+    seal_all(&store, 10).await.unwrap();
+    let snapshot = snapshot_of(&store).await;
+    let sample = crate::testing::sample(1);
+    let found = snapshot.find(sample.sample_id).await.unwrap();
+    assert_eq!(found.responses[0]["response_text"], "answer 1");
+    let outcomes: Vec<_> = found.attempts.iter().map(|row| &row["outcome"]).collect();
+    assert_eq!(outcomes, ["overloaded", "answered"]);
+    let absent = crate::testing::sample(10).sample_id;
+    assert!(snapshot.find(absent).await.unwrap().is_empty());
 }
 
 #[tokio::test]

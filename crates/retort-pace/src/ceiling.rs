@@ -20,9 +20,10 @@ pub(crate) struct Ceiling {
 }
 
 impl Ceiling {
-    pub(crate) const fn new(limit: Option<u32>) -> Self {
+    /// Begins with what was learned before; zero is nothing.
+    pub(crate) fn new(limit: Option<u32>) -> Self {
         Self {
-            limit,
+            limit: limit.filter(|limit| *limit > 0),
             raised_from: None,
             served: 0,
             needed: SERVED_BEFORE_RAISE,
@@ -77,6 +78,7 @@ mod tests {
     #[test]
     fn it_is_raised_when_used_and_returned_to_when_refused() {
         let mut ceiling = Ceiling::new(None);
+        assert_eq!(Ceiling::new(Some(0)).limit(), None);
         assert!(!ceiling.explains(9));
         ceiling.full_at(0);
         assert_eq!(ceiling.limit(), None);

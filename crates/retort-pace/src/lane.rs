@@ -3,9 +3,9 @@
 use retort_types::{LaneSpec, ModelName, Timestamp};
 use tokio::time::Instant;
 
+use crate::block::Block;
 use crate::breaker::{Breaker, Passage};
 use crate::permit::Now;
-use crate::scope::Block;
 use crate::state::LaneSaved;
 use crate::status::LaneState;
 

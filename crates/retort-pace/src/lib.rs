@@ -11,6 +11,7 @@
 //! as long as each starts from the state the last one saved.
 
 mod backoff;
+mod block;
 mod breaker;
 mod bucket;
 mod ceiling;

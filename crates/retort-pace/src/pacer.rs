@@ -7,10 +7,11 @@ mod tests;
 use retort_types::{DomainSpec, Limits};
 use tokio::time::Instant;
 
+use crate::block::Block;
 use crate::lane::{Lane, LaneReadiness};
 use crate::meter::Meter;
 use crate::permit::{Decision, Now, Permit, Waiting};
-use crate::scope::{Block, Readiness, Scope};
+use crate::scope::{Readiness, Scope};
 use crate::settings::PaceSettings;
 use crate::state::{DomainState, LaneSaved, PACE_SCHEMA};
 use crate::status::{DomainStatus, LaneStatus, Today};

@@ -6,55 +6,19 @@ use retort_types::Limits;
 use tokio::time::Instant;
 
 use crate::backoff::later;
+use crate::block::Block;
 use crate::bucket::RequestBucket;
 use crate::ceiling::Ceiling;
 use crate::day::Day;
 use crate::learned::Learned;
 use crate::permit::{Now, Permit, Waiting};
 use crate::settings::PaceSettings;
-use crate::state::{GroupState, LearnedState, SavedBlock};
+use crate::state::{GroupState, LearnedState};
 use crate::status::{Blocked, LimitInForce, LimitSource};
-use crate::tokens::TokenBucket;
+use crate::tokens::TokenBuckets;
 
 /// A pause after which the first request goes alone: it may be refused again.
 const LONG_PAUSE: Duration = Duration::from_mins(1);
-
-/// A wait on both clocks, and why.
-#[derive(Debug, Clone)]
-pub(crate) struct Block {
-    pub(crate) until: Instant,
-    pub(crate) until_at: retort_types::Timestamp,
-    pub(crate) reason: String,
-}
-
-impl Block {
-    pub(crate) fn new(now: Now, wait: Duration, reason: String) -> Self {
-        Self {
-            until: later(now.instant, wait),
-            until_at: now.wall.after(wait),
-            reason,
-        }
-    }
-
-    pub(crate) fn restored(saved: &SavedBlock, now: Now, longest: Duration) -> Option<Self> {
-        let wait = saved.until.since(now.wall).min(longest);
-        (wait > Duration::ZERO).then(|| Self::new(now, wait, saved.reason.clone()))
-    }
-
-    pub(crate) fn saved(&self) -> SavedBlock {
-        SavedBlock {
-            until: self.until_at,
-            reason: self.reason.clone(),
-        }
-    }
-
-    pub(crate) fn status(&self) -> Blocked {
-        Blocked {
-            until: self.until_at,
-            reason: self.reason.clone(),
-        }
-    }
-}
 
 /// Whether a scope lets a request start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,9 +39,7 @@ pub(crate) struct Scope {
     burst_window: Duration,
     requests: Option<RequestBucket>,
     learned_requests: Option<RequestBucket>,
-    tokens: Option<TokenBucket>,
-    input_tokens: Option<TokenBucket>,
-    output_tokens: Option<TokenBucket>,
+    tokens: TokenBuckets,
     pub(crate) in_flight: u32,
     starts: u64,
     /// Since when neither a block nor too many requests at the same time are in the way.
@@ -116,8 +78,6 @@ impl Scope {
     ) -> Self {
         let fresh = saved.is_none();
         let saved = saved.unwrap_or_default();
-        let window = settings.token_window.0;
-        let bucket = |limit| TokenBucket::new(limit, window, fresh, now.instant);
         let burst_window = settings.burst_window.0;
         let longest = settings.retry_after_max.0;
         let mut scope = Self {
@@ -132,9 +92,7 @@ impl Scope {
                 make(rate, burst_window, now.instant)
             }),
             learned_requests: None,
-            tokens: limits.tokens_per_minute.map(bucket),
-            input_tokens: limits.input_tokens_per_minute.map(bucket),
-            output_tokens: limits.output_tokens_per_minute.map(bucket),
+            tokens: TokenBuckets::new(&limits, settings.token_window.0, fresh, now.instant),
             in_flight: 0,
             starts: 0,
             open_since: now.instant,
@@ -215,11 +173,8 @@ impl Scope {
         {
             return Readiness::Full;
         }
-        let buckets = [&self.tokens, &self.input_tokens, &self.output_tokens];
-        let needed = counted(waiting.input_tokens, waiting.output_tokens);
-        let tokens = buckets.into_iter().zip(needed);
-        let tokens = tokens
-            .filter_map(|(bucket, tokens)| Some(bucket.as_ref()?.ready_at(now.instant, tokens)));
+        let (input, output) = (waiting.input_tokens, waiting.output_tokens);
+        let tokens = self.tokens.ready_at(now.instant, input, output);
         let requests = [&self.requests, &self.learned_requests];
         let requests = requests
             .into_iter()
@@ -231,7 +186,7 @@ impl Scope {
             .map(|block| block.until)
             .into_iter()
             .chain(self.day_ends(now));
-        match tokens.chain(requests).chain(waits).max() {
+        match tokens.into_iter().chain(requests).chain(waits).max() {
             Some(at) if at > now.instant => Readiness::At(at),
             Some(since) => Readiness::Since(since.max(self.open_since)),
             None => Readiness::Since(self.open_since),
@@ -264,26 +219,13 @@ impl Scope {
         }
         self.starts += 1;
         let (input, output) = (waiting.input_tokens, waiting.output_tokens);
-        for (bucket, tokens) in self.token_buckets().into_iter().zip(counted(input, output)) {
-            if let Some(bucket) = bucket {
-                bucket.take(now.instant, tokens);
-            }
-        }
+        self.tokens.take(now.instant, input, output);
         self.in_flight = self.in_flight.saturating_add(1);
         self.day.counts.requests = self.day.counts.requests.saturating_add(1);
         if ruling {
             self.learned.started(now.instant);
             self.refusals.out = self.refusals.out.saturating_add(1);
         }
-    }
-
-    /// Returns the buckets of tokens in the order of [`counted`].
-    const fn token_buckets(&mut self) -> [&mut Option<TokenBucket>; 3] {
-        [
-            &mut self.tokens,
-            &mut self.input_tokens,
-            &mut self.output_tokens,
-        ]
     }
 
     /// Returns the number of the present run, for the permit.
@@ -309,7 +251,8 @@ impl Scope {
             // It has no place any more; the one before it is not known.
             self.starts += 1;
         }
-        self.correct_tokens(permit, 0, 0, now);
+        let estimated = (permit.input_tokens, permit.output_tokens);
+        self.tokens.correct(now.instant, estimated, (0, 0));
         self.leave(now.instant);
         if permit.day_ends_at == self.day.ends_at() {
             self.day.counts.requests = self.day.counts.requests.saturating_sub(1);
@@ -325,7 +268,9 @@ impl Scope {
     /// Takes note that a request is no longer in flight, and what it used.
     pub(crate) fn settle(&mut self, permit: &Permit, used: Used, now: Now) {
         self.leave(now.instant);
-        self.correct_tokens(permit, used.input_tokens, used.output_tokens, now);
+        let estimated = (permit.input_tokens, permit.output_tokens);
+        let actual = (used.input_tokens, used.output_tokens);
+        self.tokens.correct(now.instant, estimated, actual);
         self.day
             .add(used.told_input, used.told_output, used.cost_usd);
     }
@@ -338,17 +283,6 @@ impl Scope {
             self.open_since = now;
         }
         self.in_flight = self.in_flight.saturating_sub(1);
-    }
-
-    fn correct_tokens(&mut self, permit: &Permit, input: u64, output: u64, now: Now) {
-        let estimated = counted(permit.input_tokens, permit.output_tokens);
-        let actual = counted(input, output);
-        let charges = estimated.into_iter().zip(actual);
-        for (bucket, (estimated, actual)) in self.token_buckets().into_iter().zip(charges) {
-            if let Some(bucket) = bucket {
-                bucket.correct(now.instant, estimated, actual);
-            }
-        }
     }
 
     fn returned(&mut self, permit: &Permit) {
@@ -477,11 +411,6 @@ pub(crate) struct Used {
     pub(crate) told_input: u64,
     pub(crate) told_output: u64,
     pub(crate) cost_usd: f64,
-}
-
-/// Returns what a request counts against the limits on all tokens, those of prompts, those of answers.
-const fn counted(input: u64, output: u64) -> [u64; 3] {
-    [input.saturating_add(output), input, output]
 }
 
 fn per_second(limits: &Limits) -> Option<f64> {

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use retort_types::Limits;
 use tokio::time::Instant;
 
 use crate::backoff::later;
@@ -15,7 +16,7 @@ const ROUNDING: f64 = 1e-6;
 
 /// Tokens at an even rate.
 #[derive(Debug)]
-pub(crate) struct TokenBucket {
+struct TokenBucket {
     per_second: f64,
     capacity: f64,
     level: f64,
@@ -25,7 +26,7 @@ pub(crate) struct TokenBucket {
 impl TokenBucket {
     /// Returns a bucket that holds what `per_minute` allows in `window`; full, or empty when an
     /// earlier owner may have used it up.
-    pub(crate) fn new(per_minute: NonZeroU64, window: Duration, full: bool, now: Instant) -> Self {
+    fn new(per_minute: NonZeroU64, window: Duration, full: bool, now: Instant) -> Self {
         let per_second = per_minute.get() as f64 / 60.0;
         let window = window.clamp(Duration::from_secs(1), Duration::from_mins(1));
         let capacity = (per_second * window.as_secs_f64()).max(1.0);
@@ -44,7 +45,7 @@ impl TokenBucket {
 
     /// Returns when a request of `tokens` may start: when they are there, or the bucket is full.
     /// Not later than `now` when it may at once.
-    pub(crate) fn ready_at(&self, now: Instant, tokens: u64) -> Instant {
+    fn ready_at(&self, now: Instant, tokens: u64) -> Instant {
         let needed = (tokens as f64).clamp(1.0, self.capacity);
         let missing = needed - self.level_at(now);
         let time_of = |tokens: f64| {
@@ -60,12 +61,12 @@ impl TokenBucket {
     }
 
     /// Charges `tokens`.
-    pub(crate) fn take(&mut self, now: Instant, tokens: u64) {
+    fn take(&mut self, now: Instant, tokens: u64) {
         self.change(now, -(tokens as f64));
     }
 
     /// Replaces an earlier charge of `estimated` by the `actual` tokens.
-    pub(crate) fn correct(&mut self, now: Instant, estimated: u64, actual: u64) {
+    fn correct(&mut self, now: Instant, estimated: u64, actual: u64) {
         self.change(now, estimated as f64 - actual as f64);
     }
 
@@ -74,6 +75,55 @@ impl TokenBucket {
         self.level = (self.level_at(now) + by).clamp(floor, self.capacity);
         self.at = self.at.max(now);
     }
+}
+
+/// The buckets of all tokens, those of prompts and those of answers; each where it is limited.
+#[derive(Debug)]
+pub(crate) struct TokenBuckets([Option<TokenBucket>; 3]);
+
+impl TokenBuckets {
+    /// Returns the buckets that `limits` call for.
+    pub(crate) fn new(limits: &Limits, window: Duration, full: bool, now: Instant) -> Self {
+        let limits = [
+            limits.tokens_per_minute,
+            limits.input_tokens_per_minute,
+            limits.output_tokens_per_minute,
+        ];
+        Self(limits.map(|limit| Some(TokenBucket::new(limit?, window, full, now))))
+    }
+
+    /// Returns when a request may start, if tokens are limited; not later than `now` when at once.
+    pub(crate) fn ready_at(&self, now: Instant, input: u64, output: u64) -> Option<Instant> {
+        let needed = self.0.iter().zip(counted(input, output));
+        needed
+            .filter_map(|(bucket, tokens)| Some(bucket.as_ref()?.ready_at(now, tokens)))
+            .max()
+    }
+
+    /// Charges a request.
+    pub(crate) fn take(&mut self, now: Instant, input: u64, output: u64) {
+        for (bucket, tokens) in self.0.iter_mut().zip(counted(input, output)) {
+            if let Some(bucket) = bucket {
+                bucket.take(now, tokens);
+            }
+        }
+    }
+
+    /// Replaces the charge of a request, estimated by (prompt, answer), by the actual one.
+    pub(crate) fn correct(&mut self, now: Instant, estimated: (u64, u64), actual: (u64, u64)) {
+        let estimated = counted(estimated.0, estimated.1).into_iter();
+        let charges = estimated.zip(counted(actual.0, actual.1));
+        for (bucket, (estimated, actual)) in self.0.iter_mut().zip(charges) {
+            if let Some(bucket) = bucket {
+                bucket.correct(now, estimated, actual);
+            }
+        }
+    }
+}
+
+/// Returns what a request counts: all its tokens, those of the prompt, those of the answer.
+const fn counted(input: u64, output: u64) -> [u64; 3] {
+    [input.saturating_add(output), input, output]
 }
 
 #[cfg(test)]

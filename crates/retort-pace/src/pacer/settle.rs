@@ -6,8 +6,9 @@ use retort_types::{AnnouncedLimits, Disposition, Outcome};
 
 use super::{Pacer, WHOLE};
 use crate::backoff::{doubled, jittered};
+use crate::block::Block;
 use crate::permit::{Effect, Now, Permit, Settlement};
-use crate::scope::{Block, Used};
+use crate::scope::Used;
 use crate::settings::WAIT_MAX;
 
 /// The shortest pause after a refusal: what is in the air comes back and shows what was served.

@@ -218,10 +218,10 @@ fn go_duration(duration: Duration) -> String {
     let (seconds, rest) = (ms / 1_000 % 60, ms % 1_000);
     let mut text = String::new();
     if hours > 0 {
-        text.push_str(&format!("{hours}h"));
+        text = format!("{hours}h");
     }
     if hours > 0 || minutes > 0 {
-        text.push_str(&format!("{minutes}m"));
+        text = format!("{text}{minutes}m");
     }
     text.push_str(&seconds.to_string());
     if rest > 0 {

@@ -10,8 +10,9 @@ use retort_types::{AccountName, Catalog, Limits, ModelName, ProviderName, WirePr
 use crate::error::SimError;
 use crate::spec::{FleetSpec, LimitSpec, ProviderSpec};
 
-/// Returns a catalog of every model of a fleet that listens at `address`: one account per provider
-/// with the provider's real limits, rounded down. A model name that several providers use gets the
+/// Returns a catalog of every model of a fleet that listens at `address`.
+///
+/// It has one account per provider with the provider's real limits, rounded down. A model name that several providers use gets the
 /// provider's name and a slash in front. Keys are read from the variable that [`key_env`] names.
 ///
 /// # Errors

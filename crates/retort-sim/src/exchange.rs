@@ -16,8 +16,8 @@ use crate::limit::{Exhausted, Refusal};
 use crate::mix::{mix, unit};
 use crate::model::{CannotAnswer, Generation};
 use crate::peer::{Gone, Peer};
-use crate::script::{self, Answer, Content, End, Script};
-use crate::state::{ModelState, ProviderState, Shared};
+use crate::script::{self, Answer, Content, End, Script, Step};
+use crate::state::{Live, ModelState, ProviderState, Shared};
 
 /// A request at a provider. It is counted exactly once, even when its task is dropped.
 struct Exchange<'a> {
@@ -156,48 +156,34 @@ impl<'a> Exchange<'a> {
         let now = self.shared.now();
         let outcome = live.limiter.admit(now, asked.prompt_tokens);
         let mut headers = announce::announce(spec.announce, &mut live.limiter, now, wall);
-        match outcome {
-            Err(refusal) => {
-                let told = announce::tell(spec.retry_after, &refusal, wall);
-                if let Some(wait) = told.wait {
-                    live.ledger.tell(now, wait);
-                }
-                drop(live);
-                // The hint says more about a refusal than the usual announcement.
-                headers.retain(|(name, _)| told.headers.iter().all(|(hint, _)| hint != name));
-                headers.extend(told.headers.iter().cloned());
-                let headers = self.own_headers(headers, wall);
-                Err((rate_limited(&refusal, told), headers))
+        if let Err(refusal) = outcome {
+            let told = announce::tell(spec.retry_after, &refusal, wall);
+            if let Some(wait) = told.wait {
+                live.ledger.tell(now, wait);
             }
-            Ok(()) => {
-                let number = live.next;
-                live.next += 1;
-                live.ledger.accept(now, &model.spec.name);
-                let fault = live.faults.next(&model.spec.name, asked.ask.last_text());
-                if let Some(fault) = &fault {
-                    live.ledger.fault(fault.kind);
-                    if let Some(seconds) = fault.retry_after_seconds {
-                        live.ledger.tell(now, Duration::from_secs(seconds.into()));
-                    }
-                }
-                drop(live);
-                self.admitted = true;
-                Ok(Admitted {
-                    number,
-                    headers: self.own_headers(headers, wall),
-                    fault,
-                })
+            drop(live);
+            // The hint says more about a refusal than the usual announcement.
+            headers.retain(|(name, _)| told.headers.iter().all(|(hint, _)| hint != name));
+            headers.extend(told.headers.iter().cloned());
+            return Err((rate_limited(&refusal, told), own_headers(headers, wall)));
+        }
+        let number = live.next;
+        live.next += 1;
+        live.ledger.accept(now, &model.spec.name);
+        let fault = live.faults.next(&model.spec.name, asked.ask.last_text());
+        if let Some(fault) = &fault {
+            live.ledger.fault(fault.kind);
+            if let Some(seconds) = fault.retry_after_seconds {
+                live.ledger.tell(now, Duration::from_secs(seconds.into()));
             }
         }
-    }
-
-    fn own_headers(&self, headers: Headers, wall: Timestamp) -> Headers {
-        let mut own = vec![
-            ("date", announce::http_date(wall)),
-            ("server", "retort-sim".to_owned()),
-        ];
-        own.extend(headers);
-        own
+        drop(live);
+        self.admitted = true;
+        Ok(Admitted {
+            number,
+            headers: own_headers(headers, wall),
+            fault,
+        })
     }
 
     /// Returns how long the request takes until its answer begins, with `tokens` made before.
@@ -273,7 +259,7 @@ impl<'a> Exchange<'a> {
         let head = http::head(error.status, "application/json", headers);
         let bytes = http::whole(head, &error.body(), self.request.keep_alive);
         let script = Script {
-            steps: vec![script::Step::Write(bytes.into())],
+            steps: vec![Step::Write(bytes.into())],
             end: if self.request.keep_alive {
                 End::KeepAlive
             } else {
@@ -295,7 +281,7 @@ impl<'a> Exchange<'a> {
                 .map(|()| self.provider.live().ledger.status(status)),
         };
         let played = match begun {
-            Ok(()) => script::play(peer, &script.steps).await,
+            Ok(()) => self.perform(peer, &script.steps, fate).await,
             Err(gone) => Err(gone),
         };
         match (played, fate) {
@@ -305,11 +291,37 @@ impl<'a> Exchange<'a> {
         played.map(|()| script.end)
     }
 
+    /// Runs the steps. The last bytes go out while the counts are locked, so that nobody who has
+    /// read a whole answer finds statistics without it.
+    async fn perform(&mut self, peer: &mut Peer, steps: &[Step], fate: Fate) -> Result<(), Gone> {
+        let Some((Step::Write(last), before)) = steps.split_last() else {
+            return script::play(peer, steps).await;
+        };
+        script::play(peer, before).await?;
+        peer.check()?;
+        let mut rest = last.as_ref();
+        loop {
+            peer.writable().await?;
+            let mut live = self.provider.live();
+            let written = peer.try_write(rest)?;
+            rest = rest.get(written..).unwrap_or_default();
+            if rest.is_empty() {
+                self.count(&mut live, fate);
+                return Ok(());
+            }
+        }
+    }
+
     fn end(&mut self, fate: Fate) {
+        let provider = self.provider;
+        self.count(&mut provider.live(), fate);
+    }
+
+    /// Counts how the request ended; only the first time counts.
+    fn count(&mut self, live: &mut Live, fate: Fate) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let mut live = self.provider.live();
         let model = self.model.map(|model| model.spec.name.as_str());
         if self.admitted {
             live.limiter.release();
@@ -350,4 +362,13 @@ fn rate_limited(refusal: &Refusal, told: Told) -> ApiError {
     let mut error = ApiError::new(429, kind, message).code("rate_limit_exceeded");
     error.retry_delay = told.retry_delay;
     error
+}
+
+fn own_headers(headers: Headers, wall: Timestamp) -> Headers {
+    let mut own = vec![
+        ("date", announce::http_date(wall)),
+        ("server", "retort-sim".to_owned()),
+    ];
+    own.extend(headers);
+    own
 }

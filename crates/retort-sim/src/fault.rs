@@ -13,9 +13,8 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)+) => {
         /// What goes wrong.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
         pub enum FaultKind {
-            $($(#[$doc])* $variant,)+
+            $($(#[$doc])* #[serde(rename = $text)] $variant,)+
         }
 
         impl FaultKind {
@@ -87,8 +86,9 @@ kinds! {
     UnaskedRedirect = "unasked_redirect",
 }
 
-/// A fault and the requests it hits: those for which every selector that is set holds. Requests are
-/// those that limits have admitted; each fault counts, from 0, the ones that its `models` and
+/// A fault and the requests it hits: those for which every selector that is set holds.
+///
+/// Requests are those that limits have admitted; each fault counts, from 0, the ones that its `models` and
 /// `prompts_containing` select.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

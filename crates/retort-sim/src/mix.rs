@@ -1,6 +1,6 @@
 //! Deterministic numbers from keys: the same key gives the same number on every machine.
 
-/// Returns a well mixed number of two keys (the finaliser of SplitMix64, Steele et al. 2014).
+/// Returns a well mixed number of two keys (the finaliser of `SplitMix64`, Steele et al. 2014).
 pub(crate) const fn mix(a: u64, b: u64) -> u64 {
     let mut z = a ^ b.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
     z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -46,7 +46,7 @@ mod tests {
             .map(|from| {
                 let inside = times
                     .iter()
-                    .filter(|at| *at >= from && **at - *from < WINDOW);
+                    .filter(|at| *at >= from && at.saturating_sub(*from) < WINDOW);
                 inside.count() as u64
             })
             .max()

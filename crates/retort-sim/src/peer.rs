@@ -10,10 +10,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a connection may rest between requests, and a request may take to arrive. Longer than
 /// the idle time of common client pools (90 s), so that they close first.
-const READ_PATIENCE: Duration = Duration::from_secs(120);
+const READ_PATIENCE: Duration = Duration::from_mins(2);
 
 /// How long a client may leave what it asked for unread.
-const WRITE_PATIENCE: Duration = Duration::from_secs(60);
+const WRITE_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Room asked for per read: a request of usual size arrives in one.
 const READ_ROOM: usize = 8 * 1024;
@@ -70,6 +70,22 @@ impl Peer {
         match timeout(WRITE_PATIENCE, self.stream.write_all(bytes)).await {
             Ok(written) => Ok(written?),
             Err(_) => Err(Gone),
+        }
+    }
+
+    /// Waits until something can be written.
+    pub(crate) async fn writable(&self) -> Result<(), Gone> {
+        match timeout(WRITE_PATIENCE, self.stream.writable()).await {
+            Ok(ready) => Ok(ready?),
+            Err(_) => Err(Gone),
+        }
+    }
+
+    /// Writes what can be written at once and returns how much it was.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> Result<usize, Gone> {
+        match self.stream.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            written => Ok(written?),
         }
     }
 

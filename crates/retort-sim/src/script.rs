@@ -75,9 +75,8 @@ impl Answer {
             End::Close
         };
         let steps = match &self.content {
-            Content::Plain { .. } => vec![write(self.framed())],
             Content::Stream(events) if !per_token.is_zero() => self.paced(events, per_token),
-            Content::Stream(_) => vec![write(self.framed())],
+            Content::Stream(_) | Content::Plain { .. } => vec![write(self.framed())],
         };
         Script {
             steps,

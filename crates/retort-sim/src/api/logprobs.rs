@@ -30,7 +30,7 @@ struct Entry<'a> {
     logprob: f64,
     bytes: &'a [u8],
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_logprobs: Option<Vec<Entry<'a>>>,
+    top_logprobs: Option<Vec<Self>>,
 }
 
 impl<'a> Entry<'a> {

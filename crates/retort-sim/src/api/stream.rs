@@ -65,7 +65,7 @@ struct TextChoice<'a> {
 struct Events<'a> {
     asked: &'a Asked,
     facts: &'a Facts,
-    events: Vec<Event>,
+    written: Vec<Event>,
     /// Characters of text so far.
     offset: usize,
 }
@@ -80,7 +80,7 @@ pub(crate) fn events(
     let mut stream = Events {
         asked,
         facts,
-        events: Vec::new(),
+        written: Vec::new(),
         offset: 0,
     };
     if asked.shape == Shape::Chat {
@@ -106,11 +106,11 @@ pub(crate) fn events(
         let none: [ChatChoice<'_>; 0] = [];
         stream.push(&none, Some(UsageJson::new(asked, made)), 0);
     }
-    stream.events.push(Event {
+    stream.written.push(Event {
         bytes: DONE.to_vec(),
         tokens: 0,
     });
-    stream.events
+    stream.written
 }
 
 /// Returns `tokens` in parts of one to three, by `seed`.
@@ -197,7 +197,7 @@ impl Events<'_> {
         serde_json::to_writer(&mut bytes, &chunk)
             .expect("structs of texts and finite numbers always serialize");
         bytes.extend_from_slice(b"\n\n");
-        self.events.push(Event { bytes, tokens });
+        self.written.push(Event { bytes, tokens });
     }
 }
 

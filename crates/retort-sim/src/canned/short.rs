@@ -113,7 +113,8 @@ pub(crate) fn question(prompt: &str) -> Option<Question> {
         let (low, high) = range(&prompt);
         return Some(Question::Number(low, high));
     }
-    if !one_word && !(picks && prompt.len() < 80) {
+    let brief = picks && prompt.len() < 80;
+    if !one_word && !brief {
         return None;
     }
     let topic = TOPICS.iter().find(|(text, _)| prompt.contains(text));

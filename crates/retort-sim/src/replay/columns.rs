@@ -124,7 +124,7 @@ fn conversations(batch: &RecordBatch) -> Result<Vec<Vec<Message>>, String> {
     let (_, column) = first(batch, &["messages"]).ok_or_else(bad)?;
     let lists = column.as_list_opt::<i32>().ok_or_else(bad)?;
     let mut prompts = Vec::with_capacity(lists.len());
-    for list in lists.iter() {
+    for list in lists {
         let Some(list) = list else {
             return Err("a row has no messages".to_owned());
         };

@@ -17,10 +17,8 @@ const PIECES: usize = 1024;
 pub(super) fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     // Writing to memory does not fail.
-    match encoder.write_all(plain).and_then(|()| encoder.finish()) {
-        Ok(packed) => packed,
-        Err(_) => Vec::new(),
-    }
+    let packed = encoder.write_all(plain).and_then(|()| encoder.finish());
+    packed.unwrap_or_default()
 }
 
 /// Returns gzip that is valid and unpacks to 1 GiB of spaces, which JSON allows anywhere.

@@ -10,7 +10,7 @@ use crate::fault::{FaultKind, FaultSpec};
 use crate::http;
 
 /// How long silence lasts unless set: longer than a patient client waits for a plain answer.
-const HANG: Duration = Duration::from_secs(120);
+const HANG: Duration = Duration::from_mins(2);
 
 /// How long a dripped answer takes unless set.
 const DRIP: Duration = Duration::from_secs(10);

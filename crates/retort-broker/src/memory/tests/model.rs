@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use proptest::collection::vec;
-use proptest::prelude::{Just, Strategy, any};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any};
 use proptest::{prop_oneof, proptest};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -327,6 +327,11 @@ proptest! {
         }
         model.drain();
     }
+}
+
+proptest! {
+    // The ways to the limit are few; a case has 1 200 steps.
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Few messages and no acknowledgement: the delivery limit is reached along every way.
     #[test]

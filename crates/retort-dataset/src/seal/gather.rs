@@ -20,8 +20,9 @@ const SLICE_ROWS: u64 = 1_024;
 /// Bytes of rows that a chunk holds in memory, about. Small in tests, so that there are several.
 const CHUNK_BYTES: u64 = if cfg!(test) { 64 << 10 } else { 128 << 20 };
 
-/// Bytes of a slice above which it is halved: Arrow addresses 2 GiB of text per column.
-const SLICE_BYTES: u64 = 512 << 20;
+/// Bytes of a slice above which it is halved: Arrow addresses 2 GiB of text per column. Small in
+/// tests, so that some are.
+const SLICE_BYTES: u64 = if cfg!(test) { 256 << 10 } else { 512 << 20 };
 
 /// Consecutive rows of one file.
 #[derive(Debug, Clone, Copy)]

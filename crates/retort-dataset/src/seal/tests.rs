@@ -273,6 +273,11 @@ async fn bytes_do_not_depend_on_how_rows_were_spread_over_segments() {
     reversed.push(records[100..400].to_vec());
     let spread = sealed_bytes(&reversed, total).await;
     assert_eq!(whole, spread);
+    let parts = whole
+        .1
+        .iter()
+        .filter(|(path, _)| path.ends_with("part-00001.parquet"));
+    assert!(parts.count() >= 3, "{:?}", whole.1);
 }
 
 #[tokio::test]

@@ -664,3 +664,36 @@ fn settings_reject_what_they_do_not_know() {
     assert!(read(r#"{"retry_after":"1h"}"#).is_err());
     assert!(read(r#"{"breaker":{"failures":1}}"#).is_err());
 }
+
+#[test]
+fn a_large_request_is_not_overtaken_by_small_ones_it_shares_tokens_with() {
+    let tokens = Limits {
+        tokens_per_minute: std::num::NonZeroU64::new(6_000),
+        ..Limits::default()
+    };
+    let none = Limits::default();
+    for (whole, group, small) in [(&tokens, &none, 2), (&none, &tokens, 1)] {
+        let mut bench = Bench::new(whole, group);
+        let first = bench.start(&[0]);
+        bench.settle(first, Outcome::Answered);
+        // 800 of 1,000 tokens are left: too few for the first, plenty for the second.
+        let large_first =
+            [(0, 0, 900), (small, 1, 1)].map(|(lane, priority, output_tokens)| Waiting {
+                lane,
+                priority,
+                input_tokens: 0,
+                output_tokens,
+            });
+        let now = bench.now();
+        let Decision::WaitUntil(at) = bench.pacer.poll(now, &large_first) else {
+            panic!("the small request overtook");
+        };
+        assert_eq!((at - now.instant).as_millis(), 1_000);
+        bench.pass(1_001);
+        let now = bench.now();
+        let Decision::Start(permit) = bench.pacer.poll(now, &large_first) else {
+            panic!("the large request may start");
+        };
+        assert_eq!(permit.lane(), 0);
+    }
+}

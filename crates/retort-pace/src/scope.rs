@@ -110,6 +110,7 @@ impl Scope {
         {
             scope.hold(&block);
             scope.block = Some(block);
+            scope.refusals.alone = true;
         }
         scope
     }

@@ -217,6 +217,22 @@ fn a_refusal_blocks_the_group_and_it_comes_back_evenly() {
 }
 
 #[test]
+fn after_a_restart_the_first_request_tries_what_a_block_was_about() {
+    let mut bench = Bench::new(&rate(3_000), &Limits::default());
+    let permit = bench.start(&[0]);
+    bench.refuse(permit, 30);
+    bench.pass(10_000);
+    bench.restart();
+    assert_eq!(bench.wait_ms(&[0]), 20_000);
+    bench.pass(21_000);
+    let first = bench.start(&[0]);
+    bench.pass(1_000);
+    assert!(matches!(bench.poll(&[0]), Decision::WaitForSettle));
+    bench.settle(first, Outcome::Answered);
+    assert_eq!(bench.start(&[1]).lane(), 1);
+}
+
+#[test]
 fn a_refusal_blocks_the_domain_when_the_account_is_limited() {
     let mut bench = Bench::new(&rate(3_000), &Limits::default());
     let permit = bench.start(&[0]);

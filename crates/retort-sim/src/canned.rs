@@ -378,17 +378,18 @@ impl<'a> Writer<'a> {
         if self.temperature <= COLD {
             return best;
         }
-        let weight = |logit: f64| ((logit - most) / self.temperature).exp();
-        let total: f64 = logits.iter().map(|logit| weight(*logit)).sum();
-        self.random = mix(self.random, 1);
-        let mut left = unit(self.random) * total;
+        // Each option replaces the one held with its share of the weight so far, which in the end
+        // is its share of the whole: one exponential per option.
+        let (mut total, mut held) = (0.0, best);
         for (i, logit) in logits.iter().enumerate() {
-            left -= weight(*logit);
-            if left < 0.0 {
-                return i;
+            let weight = ((logit - most) / self.temperature).exp();
+            total += weight;
+            self.random = mix(self.random, 1);
+            if unit(self.random) * total < weight {
+                held = i;
             }
         }
-        best
+        held
     }
 
     fn push(&mut self, text: String, logprob: f64, alternatives: Vec<(String, f64)>, mass: f64) {

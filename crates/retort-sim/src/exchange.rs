@@ -124,7 +124,8 @@ impl<'a> Exchange<'a> {
     /// Checks the key, reads the body and finds the model.
     fn understand(&mut self, shape: Shape) -> Result<(Asked, &'a ModelState), ApiError> {
         check_key(self.provider, self.request)?;
-        let asked = body::read(shape, &self.request.body)?;
+        let mut asked = body::read(shape, &self.request.body)?;
+        asked.ask.sample_id.clone_from(&self.request.sample_id);
         let model = self.provider.models.get(&asked.model).ok_or_else(|| {
             let message = "The model does not exist or you do not have access to it.";
             ApiError::of_status(404, None, Some(message))

@@ -18,6 +18,8 @@ pub struct Ask {
     /// Which draw this is, from 0, counted per model over requests without a seed and with a
     /// temperature above 0. Always 0 for the others.
     pub draw: u64,
+    /// The sample id that the request told, if any.
+    pub sample_id: Option<String>,
     /// Most tokens of the answer, reasoning included; no limit unless set.
     pub max_tokens: Option<u32>,
     /// How many alternatives to tell per token; no log probabilities unless set.

@@ -91,6 +91,10 @@ impl Peer {
 
     /// Waits, and notices when the client goes meanwhile.
     pub(crate) async fn pause(&mut self, duration: Duration) -> Result<(), Gone> {
+        // The timer counts in milliseconds, so even nothing would take one.
+        if duration.is_zero() {
+            return self.check();
+        }
         let until = Instant::now() + duration;
         loop {
             if self.buffer.len() >= EARLY_MAX_BYTES {

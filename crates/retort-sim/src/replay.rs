@@ -8,8 +8,7 @@ mod columns;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use retort_types::campaign::{
     ConversationPrompt, InlineSuite, NamedPrompt, PromptSpec, Schedule, StoreOptions, SuiteEntry,
@@ -19,7 +18,7 @@ use retort_types::{
 };
 
 use crate::error::SimError;
-use crate::mix::below;
+use crate::mix::{below, key};
 use crate::model::{Ask, CannotAnswer, Generation, SimModel, pseudo_tokens};
 use crate::spec::{FleetSpec, ModelSpec, ProviderSpec};
 
@@ -31,6 +30,9 @@ const DEPTH_MAX: usize = 8;
 
 /// Most recorded replies: they are held in memory.
 const ROWS_MAX: usize = 5_000_000;
+
+/// Most samples per prompt that are remembered; more than any campaign draws.
+const SAMPLES_MAX: usize = 100_000;
 
 /// Name of the suite, and of the provider, made from a recording.
 const NAME: &str = "replay";
@@ -71,7 +73,32 @@ struct ReplayModel {
 #[derive(Debug, Default)]
 struct Cell {
     replies: Vec<(u64, String)>,
-    next: AtomicU64,
+    numbers: Mutex<Numbers>,
+}
+
+/// Which requests got which number.
+#[derive(Debug, Default)]
+struct Numbers {
+    next: u64,
+    of_samples: BTreeMap<u64, u64>,
+}
+
+impl Cell {
+    /// Returns the number of a request: that of its sample when it came before.
+    fn number(&self, sample_id: Option<&str>) -> u64 {
+        // Nothing that holds the lock can fail halfway, so poison is ignored.
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let sample = sample_id.map(key);
+        if let Some(number) = sample.and_then(|sample| numbers.of_samples.get(&sample)) {
+            return *number;
+        }
+        let number = numbers.next;
+        numbers.next += 1;
+        if let Some(sample) = sample.filter(|_| numbers.of_samples.len() < SAMPLES_MAX) {
+            numbers.of_samples.insert(sample, number);
+        }
+        number
+    }
 }
 
 impl ReplayModels {
@@ -153,7 +180,8 @@ impl ReplayModels {
     ///
     /// With a `seed`, a request gets the recording of that number; without, the n-th request for a
     /// prompt gets the n-th. Both begin anew behind the last one, so a prompt with one recording
-    /// always gets that. The counts are shared by every model made of the same name.
+    /// always gets that. A request that tells a sample id which came before gets the same recording
+    /// again, so retries lose none. The counts are shared by every model made of the same name.
     pub fn model(&self, name: &str) -> Option<Arc<dyn SimModel>> {
         let model = Arc::clone(self.models.get(name)?);
         Some(model)
@@ -266,7 +294,7 @@ impl SimModel for ReplayModel {
         let cell = self.cell(&ask.input).ok_or(CannotAnswer::NotRecorded)?;
         let number = match ask.seed {
             Some(seed) => seed.unsigned_abs(),
-            None => cell.next.fetch_add(1, Ordering::Relaxed),
+            None => cell.number(ask.sample_id.as_deref()),
         };
         let at = below(number, cell.replies.len());
         let (_, reply) = cell.replies.get(at).ok_or(CannotAnswer::NotRecorded)?;

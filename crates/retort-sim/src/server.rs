@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::api::body::Shape;
 use crate::api::error::ApiError;
@@ -22,6 +23,9 @@ use crate::state::{ProviderState, Shared};
 
 /// Most connections at once: several times what one worker keeps in flight.
 const CONNECTIONS_MAX: usize = 4_096;
+
+/// Longest time from the end of one request to the end of the next, however it drips in.
+const REQUEST_PATIENCE: Duration = Duration::from_mins(5);
 
 /// Rest after the system refused to accept, most often for want of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -80,10 +84,10 @@ async fn converse(mut peer: Peer, shared: Arc<Shared>) {
     let open = Open::new(shared);
     let shared = &open.0;
     loop {
-        let request = match http::read_request(&mut peer).await {
-            Ok(request) => request,
-            Err(NoRequest::Gone) => return,
-            Err(NoRequest::Bad(status, why)) => {
+        let request = match timeout(REQUEST_PATIENCE, http::read_request(&mut peer)).await {
+            Ok(Ok(request)) => request,
+            Ok(Err(NoRequest::Gone)) | Err(_) => return,
+            Ok(Err(NoRequest::Bad(status, why))) => {
                 shared.bad_requests.fetch_add(1, Ordering::Relaxed);
                 let error = ApiError::new(status, "invalid_request_error", why);
                 let head = http::head(status, "application/json", &Vec::new());

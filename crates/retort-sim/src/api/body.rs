@@ -116,6 +116,7 @@ pub(crate) fn read(shape: Shape, bytes: &[u8]) -> Result<Asked, ApiError> {
             temperature: body.temperature.unwrap_or(1.0),
             seed: body.seed,
             draw: 0,
+            sample_id: None,
             max_tokens: match shape {
                 Shape::Chat => limit,
                 Shape::Completion => Some(limit.unwrap_or(LEGACY_MAX_TOKENS)),

@@ -14,6 +14,7 @@ fn ask(prompt: &str) -> Ask {
         temperature: 0.0,
         seed: None,
         draw: 0,
+        sample_id: None,
         max_tokens: None,
         top_logprobs: None,
     }

@@ -29,6 +29,7 @@ fn ask(input: PromptInput, seed: Option<i64>) -> Ask {
         temperature: 1.0,
         seed,
         draw: 0,
+        sample_id: None,
         max_tokens: None,
         top_logprobs: None,
     }
@@ -84,6 +85,14 @@ fn plain_columns_are_replayed_in_order() {
         assert_eq!(said.as_deref(), Some("second"));
         let said = reply(&models, "b", &ask(user("x"), None));
         assert_eq!(said.as_deref(), Some("b's"));
+    }
+    let sample = |id: &str| Ask {
+        sample_id: Some(id.to_owned()),
+        ..ask(user("x"), None)
+    };
+    for (id, expected) in [("s1", "second"), ("s2", "first, é"), ("s1", "second")] {
+        let said = reply(&models, "a", &sample(id));
+        assert_eq!(said.as_deref(), Some(expected));
     }
     assert_eq!(
         reply(&models, "a", &ask(user("y"), None)).as_deref(),

@@ -1,11 +1,11 @@
 //! Limits, counted.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use retort_sim::{Fleet, HeaderFamily, LatencySpec, LimitKind, LimitSpec, RetryHint};
 use serde_json::json;
 
-use crate::client::{CHAT, Client, Reply, alpha, ask, chat, fleet, with};
+use crate::client::{CHAT, Client, Reply, alpha, ask, chat, fleet, post, with};
 
 async fn limited(limits: LimitSpec, latency_ms: u64) -> Fleet {
     let mut provider = alpha();
@@ -43,36 +43,30 @@ async fn a_bucket_refuses_what_it_does_not_hold() {
     let stats = fleet.stats();
     let alpha = &stats.providers["alpha"];
     assert_eq!((alpha.totals.served, alpha.totals.refused_429), (3, 2));
-    assert_eq!((alpha.peak_accepted_1s, alpha.statuses[&429]), (3, 2));
+    assert_eq!(alpha.statuses[&429], 2);
+    // Exact unless this machine needs a second for five requests.
+    assert!((1..=3).contains(&alpha.peak_accepted_1s));
+    assert!((1..=5).contains(&alpha.peak_total_1s));
     assert_eq!((alpha.totals.requests, alpha.totals.in_flight), (5, 0));
 }
 
 #[tokio::test]
-async fn a_bucket_refills() {
+async fn a_bucket_refills_at_its_rate() {
     let limits = LimitSpec {
         requests_per_second: Some(50.0),
         burst: Some(1),
-        retry_after: RetryHint::Ms,
         ..LimitSpec::default()
     };
     let fleet = limited(limits, 0).await;
     let mut client = Client::connect(fleet.address()).await;
-    let mut refused = 0;
-    for _ in 0..6 {
-        loop {
-            let reply = client.ask(CHAT, "", &chat("hi")).await.unwrap();
-            if reply.status == 200 {
-                break;
-            }
-            refused += 1;
-            let wait = reply.header("retry-after-ms").unwrap().parse().unwrap();
-            assert!((1..=20).contains(&wait), "{wait}");
-            tokio::time::sleep(Duration::from_millis(wait)).await;
-        }
+    let begun = Instant::now();
+    while fleet.stats().totals().served < 6 {
+        client.ask(CHAT, "", &chat("hi")).await.unwrap();
     }
-    assert_eq!(fleet.stats().totals().served, 6);
-    assert_eq!(fleet.stats().totals().refused_429, refused);
-    assert_eq!(fleet.stats().providers["alpha"].early_returns, 0);
+    // The burst and five more, 20 ms apart.
+    let fewest = Duration::from_millis(5 * 20);
+    assert!(begun.elapsed() >= fewest, "{:?}", begun.elapsed());
+    assert!(fleet.stats().totals().refused_429 > 0);
 }
 
 #[tokio::test]
@@ -115,35 +109,29 @@ async fn concurrency_is_limited_and_counted() {
         concurrency: Some(2),
         ..LimitSpec::default()
     };
-    let fleet = limited(limits, 300).await;
-    let address = fleet.address();
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..5 {
-        tasks.spawn(async move {
-            let mut client = Client::connect(address).await;
-            client
-                .ask(CHAT, "", &chat("hi"))
-                .await
-                .expect("a whole answer")
-                .status
-        });
+    let fleet = limited(limits, 600_000).await;
+    let mut busy = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(fleet.address()).await;
+        client.send(&post(CHAT, "", &chat("hi"))).await;
+        busy.push(client);
     }
-    let mut statuses = tasks.join_all().await;
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 200, 429, 429, 429]);
-    let alpha = &fleet.stats().providers["alpha"];
-    assert_eq!(
-        (alpha.totals.in_flight_peak, alpha.totals.in_flight),
-        (2, 0)
-    );
-    assert_eq!((alpha.peak_total_1s, alpha.peak_accepted_1s), (5, 2));
+    while fleet.stats().totals().in_flight < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(statuses(&fleet, 3).await, [429, 429, 429]);
+    let totals = fleet.stats().totals();
+    assert_eq!((totals.in_flight_peak, totals.in_flight), (2, 2));
+    assert_eq!((totals.requests, totals.refused_429), (5, 3));
+    let reply = ask(&fleet, CHAT, &chat("hi")).await;
+    assert_eq!(reply.json()["error"]["type"], "concurrency");
 }
 
 async fn refusal(hint: RetryHint) -> Reply {
     let limits = LimitSpec {
         retry_after: hint,
         announce: HeaderFamily::Openai,
-        requests_per_second: Some(0.5),
+        requests_per_second: Some(0.01),
         ..bucket(1)
     };
     let fleet = limited(limits, 0).await;
@@ -156,31 +144,40 @@ async fn refusal(hint: RetryHint) -> Reply {
 
 #[tokio::test]
 async fn hints_come_in_every_form() {
+    // One request in 100 seconds; the tests allow a minute for the second request to arrive.
     let header = |reply: &Reply, name: &str| reply.header(name).unwrap_or("").to_owned();
     let reply = refusal(RetryHint::Seconds).await;
-    assert_eq!(header(&reply, "retry-after"), "2");
-    assert_eq!(header(&reply, "x-ratelimit-limit-requests"), "30");
+    let wait: u64 = header(&reply, "retry-after").parse().unwrap();
+    assert!((40..=100).contains(&wait), "{wait}");
+    assert_eq!(header(&reply, "x-ratelimit-limit-requests"), "1");
     assert_eq!(header(&reply, "x-ratelimit-remaining-requests"), "0");
     let reply = refusal(RetryHint::Float).await;
-    let wait: f64 = header(&reply, "retry-after").parse().unwrap();
-    assert!(wait > 1.0 && wait <= 2.0, "{wait}");
-    let reply = refusal(RetryHint::HttpDate).await;
-    assert_eq!(
-        header(&reply, "retry-after"),
-        "Mon, 21 Sep 2026 14:13:22 GMT"
+    let value = header(&reply, "retry-after");
+    let wait: f64 = value.parse().unwrap();
+    assert!(
+        wait > 40.0 && wait <= 100.0 && value.contains('.'),
+        "{value}"
     );
+    let reply = refusal(RetryHint::Ms).await;
+    let wait: u64 = header(&reply, "retry-after-ms").parse().unwrap();
+    assert!((40_000..=100_000).contains(&wait), "{wait}");
+    let reply = refusal(RetryHint::HttpDate).await;
+    assert!(header(&reply, "retry-after").starts_with("Mon, 21 Sep 2026 14:1"));
     let reply = refusal(RetryHint::GoDurationHeaders).await;
-    assert!(header(&reply, "x-ratelimit-reset-requests").starts_with("1."));
+    assert!(header(&reply, "x-ratelimit-reset-requests").ends_with('s'));
     assert_eq!(reply.head.matches("x-ratelimit-reset-requests").count(), 1);
     let reply = refusal(RetryHint::Rfc3339Headers).await;
     let reset = header(&reply, "anthropic-ratelimit-requests-reset");
-    assert_eq!(reset, "2026-09-21T14:13:22Z");
+    assert!(
+        reset.starts_with("2026-09-21T14:1") && reset.ends_with('Z'),
+        "{reset}"
+    );
     let reply = refusal(RetryHint::BodyHint).await;
     let message = reply.json()["error"]["message"].to_string();
-    assert!(message.contains("Please try again in 1."), "{message}");
+    assert!(message.contains("Please try again in 1m"), "{message}");
     let reply = refusal(RetryHint::RetryInfo).await;
     let delay = reply.json()["error"]["details"][0]["retryDelay"].to_string();
-    assert!(delay.starts_with("\"1."), "{delay}");
+    assert!(delay.ends_with("s\""), "{delay}");
     assert_eq!(refusal(RetryHint::None).await.header("retry-after"), None);
 }
 
@@ -188,8 +185,15 @@ async fn hints_come_in_every_form() {
 async fn early_returns_are_counted() {
     let fleet = limited(bucket(1), 0).await;
     assert_eq!(statuses(&fleet, 2).await, [200, 429]);
-    // Requests within 50 ms of the first refusal may have been on their way.
-    tokio::time::sleep(Duration::from_millis(60)).await;
-    assert_eq!(statuses(&fleet, 3).await, [429, 429, 429]);
-    assert_eq!(fleet.stats().providers["alpha"].early_returns, 3);
+    assert_eq!(early(&fleet), 0);
+    // Those that may have been on their way do not count, so it takes a while.
+    while early(&fleet) < 3 {
+        assert_eq!(statuses(&fleet, 1).await, [429]);
+    }
+    let totals = fleet.stats().totals();
+    assert!(early(&fleet) < totals.refused_429 && totals.served == 1);
+}
+
+fn early(fleet: &Fleet) -> u64 {
+    fleet.stats().providers["alpha"].early_returns
 }

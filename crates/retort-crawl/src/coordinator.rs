@@ -17,7 +17,7 @@ use retort_broker::{Broker, Consumer, Delivery, Queue, Topic};
 use retort_dataset::writer::CommittedRecord;
 use retort_dataset::{Store, Writer};
 use retort_plan::Plan;
-use retort_types::{DomainSpec, Endpoint, ModelName, Sample, WallClock};
+use retort_types::{DomainSpec, Endpoint, ModelName, Sample, Timestamp, WallClock};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -192,7 +192,7 @@ impl Coordinator {
         let now = self.parts.clock.now();
         let mut status = match &brought {
             Some((state, _)) => self.view.status(&self.state, *state, now),
-            None => self.view.status(&self.state, self.present(), now),
+            None => self.view.status(&self.state, self.present(now), now),
         };
         status.snapshot = brought.and_then(|(_, snapshot)| snapshot);
         if let Err(error) = status::write(&self.parts.store, &status).await {
@@ -201,12 +201,14 @@ impl Coordinator {
         self.statuses.send_replace(Arc::new(status));
     }
 
-    fn present(&self) -> State {
+    fn present(&self, now: Timestamp) -> State {
         if self.state.paused {
             State::Paused
         } else if self.close_out.is_some() {
             State::ClosingOut
-        } else if self.view.in_flight() == 0 && self.view.waits() {
+        } else if self.view.in_flight() == 0
+            && (self.view.waits() || self.state.waits_for_round(now))
+        {
             State::Waiting
         } else {
             State::Asking

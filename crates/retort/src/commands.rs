@@ -48,10 +48,6 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the configuration is the place that reads the environment"
-)]
 fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

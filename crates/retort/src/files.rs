@@ -158,10 +158,6 @@ pub(crate) fn store(config: &Config) -> Result<Store, Failure> {
 }
 
 /// Returns the folder where the pace of domains is kept on this machine.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "where a person's state is kept is told by the environment"
-)]
 pub(crate) fn state_dir(config: &Config) -> Result<PathBuf, Failure> {
     if let Some(dir) = &config.state_dir {
         return Ok(PathBuf::from(dir));

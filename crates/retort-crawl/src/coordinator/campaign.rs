@@ -278,6 +278,14 @@ impl CampaignState {
             .then(|| self.rounds_begin.after(every.0.saturating_mul(open)))
     }
 
+    /// Returns whether nothing is out and a round is waited for.
+    pub(super) fn waits_for_round(&self, wall: Timestamp) -> bool {
+        self.windows
+            .iter()
+            .all(|window| window.outstanding.is_empty())
+            && self.next_round(wall).is_some()
+    }
+
     fn rounds_open(&self, wall: Timestamp) -> u32 {
         let rounds = self.plan.campaign().rounds();
         let Some(every) = self

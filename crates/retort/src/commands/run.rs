@@ -9,11 +9,11 @@ use retort_client::HttpClient;
 use retort_crawl::submit::{self, SubmitError};
 use retort_crawl::worker::WorkerParts;
 use retort_crawl::{Coordinator, CoordinatorParts, Finish, PaceStore, SOFTWARE, State, Worker};
-use retort_dataset::{DatasetError, SpoolError, Store, Writer};
+use retort_dataset::{Committed, DatasetError, SpoolError, Store, Writer};
 use retort_plan::{Plan, Resolved};
 use retort_types::CampaignId;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::Context;
@@ -25,6 +25,12 @@ use crate::failure::{Failure, INTERRUPTED, MISSING};
 use crate::files::{self, Loaded};
 use crate::output::{self, line, note};
 use crate::{progress, secrets};
+
+/// The name of the only worker, in rows and file names.
+const WORKER: &str = "local";
+
+/// How often the end of a recovery is looked for.
+const RECOVERY_PAUSE: Duration = Duration::from_millis(10);
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -50,39 +56,9 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         catalog,
         fleet,
     } = loaded;
-    let id = plan.campaign().id.clone();
     print_terms(&plan, &catalog);
-    let submitted = submit::submit(&store, plan).await.map_err(explain)?;
-    let plan = Arc::new(submitted.plan);
-    note(&format!(
-        "campaign `{id}`: {} samples of {} models, plan {}{}",
-        output::count(plan.len()),
-        plan.model_count(),
-        plan.hash().short(),
-        if submitted.existed {
-            ", going on where it stopped"
-        } else {
-            ""
-        }
-    ));
-    let spool = spool_dir(config, &store, &id)?;
-    let (writer, mut committed, recovered) = Writer::start(
-        &spool,
-        store.clone(),
-        "local",
-        config.writer.clone(),
-        Arc::clone(&context.clock),
-    )
-    .map_err(|error| explain_spool(error, &id))?;
-    if recovered.records > 0 {
-        note(&format!(
-            "{} replies of an earlier run were waiting in the spool; they are kept",
-            recovered.records
-        ));
-    }
-    // What an earlier run left becomes durable before the ledger is read, so it is counted once.
-    writer.flush().await?;
-    while committed.try_recv().is_ok() {}
+    let plan = submit_plan(&store, plan).await?;
+    let (writer, committed) = start_writer(context, &store, &plan.campaign().id).await?;
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
     let mut coordinator = Coordinator::open(CoordinatorParts {
         plan: Arc::clone(&plan),
@@ -100,18 +76,13 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         retry_missing: args.retry_missing,
     })
     .await?;
-    let state_dir = files::state_dir(config)?;
-    let pace_store = PaceStore::new(
-        Store::open(&state_dir.display().to_string())?,
-        Some(state_dir.join("locks")),
-    );
     let worker = Worker::start(WorkerParts {
-        worker_id: "local".to_owned(),
+        worker_id: WORKER.to_owned(),
         broker,
         client,
         writer,
         committed,
-        pace_store,
+        pace_store: pace_store(config)?,
         clock: Arc::clone(&context.clock),
         targets,
         domains: resolved.domains,
@@ -125,6 +96,63 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         fleet.shutdown();
     }
     Ok(code)
+}
+
+/// Puts the campaign into the store, or finds it there.
+async fn submit_plan(store: &Store, plan: Plan) -> Result<Arc<Plan>, Failure> {
+    let submitted = submit::submit(store, plan).await.map_err(explain)?;
+    let plan = submitted.plan;
+    note(&format!(
+        "campaign `{}`: {} samples of {} models, plan {}{}",
+        plan.campaign().id,
+        output::count(plan.len()),
+        plan.model_count(),
+        plan.hash().short(),
+        if submitted.existed {
+            ", going on where it stopped"
+        } else {
+            ""
+        }
+    ));
+    Ok(Arc::new(plan))
+}
+
+/// Starts the writer; what an earlier run left in its spool becomes durable before anything is
+/// read from the store, so that it is counted once.
+async fn start_writer(
+    context: &Context,
+    store: &Store,
+    id: &CampaignId,
+) -> Result<(Writer, mpsc::Receiver<Committed>), Failure> {
+    let config = &context.loaded.config;
+    let spool = spool_dir(config, store, id)?;
+    let clock = Arc::clone(&context.clock);
+    let started = Writer::start(&spool, store.clone(), WORKER, config.writer.clone(), clock);
+    let (writer, mut committed, recovered) = started.map_err(|error| explain_spool(error, id))?;
+    if recovered.records > 0 {
+        note(&format!(
+            "{} replies of an earlier run were waiting in the spool; they are kept",
+            recovered.records
+        ));
+    }
+    let flusher = writer.clone();
+    let flushing = tokio::spawn(async move { flusher.flush().await });
+    while !flushing.is_finished() {
+        // Batches wait for a reader; these are counted when the ledger is read.
+        drop(tokio::time::timeout(RECOVERY_PAUSE, committed.recv()).await);
+    }
+    flushing.await??;
+    while committed.try_recv().is_ok() {}
+    Ok((writer, committed))
+}
+
+fn pace_store(config: &Config) -> Result<PaceStore, Failure> {
+    let folder = files::state_dir(config)?;
+    let locks = folder.join("locks");
+    Ok(PaceStore::new(
+        Store::open(&folder.display().to_string())?,
+        Some(locks),
+    ))
 }
 
 /// Runs until done or stopped, then stops the worker without losing anything.

@@ -26,7 +26,7 @@ const HASTY: &[&str] = &[
 ];
 
 /// Two providers: `sick`, which has the faults, and `well`, which has none.
-fn world(faults: Value) -> World {
+fn world(faults: &Value) -> World {
     let world = World::new(json!({
         "providers": [
             { "name": "sick", "latency": { "ms": 5 }, "faults": faults, "models": [{ "name": "a" }] },
@@ -108,7 +108,7 @@ fn reasons(world: &World, model: &str) -> Vec<String> {
 #[test]
 fn poison_prompts_give_up_and_the_others_are_answered() {
     let world =
-        world(json!([{ "kind": "status", "status": 500, "prompts_containing": "number 1" }]));
+        world(&json!([{ "kind": "status", "status": 500, "prompts_containing": "number 1" }]));
     let output = world.run(HASTY);
     assert_code(&output, 3);
     // Numbers 1 and 10 to 19.
@@ -162,7 +162,7 @@ fn a_revoked_key_parks_its_domain() {
 
 #[test]
 fn an_exhausted_quota_parks_its_domain() {
-    let world = world(json!([{ "kind": "status", "status": 429, "code": "insufficient_quota" }]));
+    let world = world(&json!([{ "kind": "status", "status": 429, "code": "insufficient_quota" }]));
     assert_code(&world.run(HASTY), 3);
     assert!(count(&world, "a", "quota_exhausted") >= 1);
     assert_eq!(
@@ -175,7 +175,7 @@ fn an_exhausted_quota_parks_its_domain() {
 
 #[test]
 fn an_unreachable_host_parks_its_lane() {
-    let world = world(json!([]));
+    let world = world(&json!([]));
     let mut catalog = world.catalog(&[
         ("sick", json!({ "concurrency": 8 })),
         ("well", json!({ "concurrency": 8 })),
@@ -218,7 +218,7 @@ fn an_unreachable_host_parks_its_lane() {
 
 #[test]
 fn a_server_that_hangs_times_out_and_parks() {
-    let world = world(json!([{ "kind": "hang" }]));
+    let world = world(&json!([{ "kind": "hang" }]));
     let mut flags = HASTY.to_vec();
     flags.extend(["--set", "client.first_byte_timeout=200ms"]);
     assert_code(&world.run(&flags), 3);
@@ -240,7 +240,7 @@ fn a_server_that_hangs_times_out_and_parks() {
 
 #[test]
 fn an_unknown_model_parks_its_lane_alone() {
-    let world = world(json!([{ "kind": "status", "status": 404, "code": "model_not_found" }]));
+    let world = world(&json!([{ "kind": "status", "status": 404, "code": "model_not_found" }]));
     assert_code(&world.run(HASTY), 3);
     assert_eq!(
         count(&world, "a", "not_found") + count(&world, "a", "not_asked"),
@@ -253,7 +253,7 @@ fn an_unknown_model_parks_its_lane_alone() {
 
 #[test]
 fn a_budget_of_requests_is_never_exceeded() {
-    let world = world(json!([]));
+    let world = world(&json!([]));
     world.campaign(&["a", "b"], 40, 1, json!({ "budget": { "requests": 30 } }));
     let output = world.run(HASTY);
     assert_code(&output, 3);
@@ -281,7 +281,7 @@ fn a_budget_of_requests_is_never_exceeded() {
 
 #[test]
 fn a_budget_of_dollars_is_never_exceeded() {
-    let world = world(json!([]));
+    let world = world(&json!([]));
     let mut catalog = world.catalog(&[
         ("sick", json!({ "concurrency": 8 })),
         ("well", json!({ "concurrency": 8 })),
@@ -331,7 +331,7 @@ fn a_deadline_ends_what_is_open() {
 
 #[test]
 fn a_missing_key_is_told_before_anything_is_asked() {
-    let world = world(json!([]));
+    let world = world(&json!([]));
     let mut catalog = world.catalog(&[]);
     catalog["providers"]["sick"]["auth"] = json!({ "env": "NO_SUCH_KEY" });
     world.write("models.yaml", &catalog);

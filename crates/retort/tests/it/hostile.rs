@@ -40,38 +40,15 @@ const EXPECTED: &[(&str, &[&str])] = &[
 const PEAK_KIB_MAX: u64 = 700 * 1024;
 
 fn crawl(stream: bool) {
-    let models: Vec<String> = EXPECTED
-        .iter()
-        .map(|(kind, _)| (*kind).to_owned())
-        .collect();
-    let names: Vec<&str> = models.iter().map(String::as_str).collect();
-    let providers: Vec<_> = models
-        .iter()
-        .map(|kind| {
-            let fault = match kind.as_str() {
-                "slow_drip" | "hang" | "hang_mid_body" => json!({ "kind": kind, "lasts": "20s" }),
-                kind => json!({ "kind": kind }),
-            };
-            json!({ "name": format!("p-{kind}"), "faults": [fault], "models": [{ "name": kind }] })
-        })
-        .collect();
-    let world = World::new(json!({ "providers": providers }));
-    let limits: Vec<(String, _)> = models
-        .iter()
-        .map(|kind| (format!("p-{kind}"), json!({ "concurrency": 2 })))
-        .collect();
-    let limits: Vec<(&str, _)> = limits
-        .iter()
-        .map(|(name, limits)| (name.as_str(), limits.clone()))
-        .collect();
-    world.catalog(&limits);
+    let world = faulty_world();
+    let names: Vec<&str> = EXPECTED.iter().map(|(kind, _)| *kind).collect();
     world.campaign(
         &names,
         2,
         1,
         json!({ "params": { "max_tokens": 24, "stream": stream } }),
     );
-    let flags = [
+    let output = world.run(&[
         "--set",
         "worker.max_attempts=1",
         "--set",
@@ -82,21 +59,8 @@ fn crawl(stream: bool) {
         "client.total_timeout=3s",
         "--set",
         "pace.breaker.failures_to_open=100",
-    ];
-    let mut command = world.retort();
-    command.args(["run", "campaign.yaml"]).args(flags);
-    let output = crate::support::finish(
-        command
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .expect("it starts"),
-    );
-    assert!(
-        [Some(0), Some(3)].contains(&output.status.code()),
-        "{}",
-        crate::support::text(&output)
-    );
+    ]);
+    assert_code(&output, 3);
     let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in world.table("attempts", &["model", "outcome"]) {
         let outcome = row["outcome"].as_str().unwrap().to_owned();
@@ -108,14 +72,35 @@ fn crawl(stream: bool) {
         let outcomes = seen
             .get(*kind)
             .unwrap_or_else(|| panic!("no attempt met {kind}"));
-        assert!(
-            outcomes
-                .iter()
-                .all(|outcome| allowed.contains(&outcome.as_str())),
-            "{kind} was called {outcomes:?}"
-        );
+        let typed = outcomes
+            .iter()
+            .all(|outcome| allowed.contains(&outcome.as_str()));
+        assert!(typed, "{kind} was called {outcomes:?}");
     }
-    assert_eq!(world.stats()["redirects_followed"].as_u64().unwrap_or(0), 0);
+    assert_eq!(world.stats()["redirects_followed"], 0);
+}
+
+/// One provider and one model per fault, each with its name.
+fn faulty_world() -> World {
+    let provider = |kind: &str| {
+        let fault = match kind {
+            "slow_drip" | "hang" | "hang_mid_body" => json!({ "kind": kind, "lasts": "20s" }),
+            kind => json!({ "kind": kind }),
+        };
+        json!({ "name": format!("p-{kind}"), "faults": [fault], "models": [{ "name": kind }] })
+    };
+    let providers: Vec<_> = EXPECTED.iter().map(|(kind, _)| provider(kind)).collect();
+    let world = World::new(json!({ "providers": providers }));
+    let names: Vec<String> = EXPECTED
+        .iter()
+        .map(|(kind, _)| format!("p-{kind}"))
+        .collect();
+    let limits: Vec<_> = names
+        .iter()
+        .map(|name| (name.as_str(), json!({ "concurrency": 2 })))
+        .collect();
+    world.catalog(&limits);
+    world
 }
 
 #[test]

@@ -1,6 +1,13 @@
 //! Pace by the server's own count. These tests take a minute each by their nature: the promise is
 //! about a minute. They run beside each other and need little of the machine.
 
+#![expect(
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test ends where its world breaks"
+)]
+
+#[expect(dead_code, reason = "this binary uses a part of the world")]
 #[path = "../support/world.rs"]
 mod support;
 
@@ -17,7 +24,7 @@ fn world() -> World {
             "name": "p",
             "latency": { "ms": 50 },
             "limits": { "requests_per_second": 50, "burst": 10, "retry_after": "seconds" },
-            "models": [{ "name": "m", "words_max": 12 }]
+            "models": [{ "name": "m", "words_min": 5, "words_max": 12 }]
         }]
     }))
 }

@@ -1,7 +1,5 @@
 //! A world for whole-program tests: a simulated fleet on a free port, a folder, the real binary.
 
-#![expect(dead_code, reason = "each test binary uses its own part of this world")]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -17,11 +15,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longest any run of the binary may take before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The clock handed to the fleet.
 #[derive(Debug)]
-pub struct TestClock;
+pub(crate) struct TestClock;
 
 impl WallClock for TestClock {
     #[expect(
@@ -37,18 +35,18 @@ impl WallClock for TestClock {
 }
 
 /// A fleet, a folder and what is in it.
-pub struct World {
-    pub dir: TempDir,
-    pub fleet: FleetThread,
+pub(crate) struct World {
+    pub(crate) dir: TempDir,
+    pub(crate) fleet: FleetThread,
     /// Environment of every run.
-    pub env: Vec<(String, String)>,
+    pub(crate) env: Vec<(String, String)>,
     /// Flags of every run.
-    pub flags: Vec<String>,
+    pub(crate) flags: Vec<String>,
 }
 
 impl World {
     /// Serves the fleet described by `spec` (as in a fleet file).
-    pub fn new(spec: Value) -> Self {
+    pub(crate) fn new(spec: Value) -> Self {
         let spec: FleetSpec =
             serde_json::from_value(spec).expect("the test's fleet is well-formed");
         let fleet = start(spec);
@@ -56,7 +54,7 @@ impl World {
     }
 
     /// Puts a world around a fleet that is served already.
-    pub fn around(fleet: FleetThread) -> Self {
+    pub(crate) fn around(fleet: FleetThread) -> Self {
         let dir = TempDir::new().expect("a temporary folder");
         Self {
             dir,
@@ -66,17 +64,17 @@ impl World {
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn write(&self, name: &str, value: &Value) {
+    pub(crate) fn write(&self, name: &str, value: &Value) {
         let text = serde_json::to_string_pretty(value).expect("JSON");
         std::fs::write(self.path(name), text).expect("the folder takes files");
     }
 
     /// Writes a catalog that asks the fleet's providers under these limits, per provider name.
-    pub fn catalog(&self, limits: &[(&str, Value)]) -> Value {
+    pub(crate) fn catalog(&self, limits: &[(&str, Value)]) -> Value {
         let mut catalog =
             serde_json::to_value(self.fleet.catalog().expect("names fit")).expect("JSON");
         for (name, limits) in limits {
@@ -88,7 +86,7 @@ impl World {
     }
 
     /// Writes a campaign of `prompts` inline prompts, `samples` draws each.
-    pub fn campaign(&self, models: &[&str], prompts: usize, samples: u32, more: Value) {
+    pub(crate) fn campaign(&self, models: &[&str], prompts: usize, samples: u32, more: Value) {
         let texts: Vec<String> = (0..prompts)
             .map(|n| format!("Describe object number {n} in a few words."))
             .collect();
@@ -104,14 +102,14 @@ impl World {
     }
 
     /// Returns the binary with the world's environment, ready for arguments.
-    pub fn retort(&self) -> Command {
+    pub(crate) fn retort(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
         self.dress(&mut command);
         command
     }
 
     /// Gives a command the world's environment and nothing else.
-    pub fn dress(&self, command: &mut Command) {
+    pub(crate) fn dress(&self, command: &mut Command) {
         command
             .env_clear()
             .envs(self.env.iter().cloned())
@@ -125,7 +123,7 @@ impl World {
     }
 
     /// Returns `retort run campaign.yaml` with `flags`.
-    pub fn run_command(&self, flags: &[&str]) -> Command {
+    pub(crate) fn run_command(&self, flags: &[&str]) -> Command {
         let mut command = self.retort();
         command
             .args(["run", "campaign.yaml"])
@@ -135,12 +133,12 @@ impl World {
     }
 
     /// Runs the campaign to its end.
-    pub fn run(&self, flags: &[&str]) -> Output {
+    pub(crate) fn run(&self, flags: &[&str]) -> Output {
         finish(self.start(flags))
     }
 
     /// Starts the campaign and returns while it runs.
-    pub fn start(&self, flags: &[&str]) -> Child {
+    pub(crate) fn start(&self, flags: &[&str]) -> Child {
         let mut command = self.run_command(flags);
         command
             .stdout(Stdio::piped())
@@ -150,7 +148,7 @@ impl World {
     }
 
     /// Runs any command of the binary.
-    pub fn command(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         let mut command = self.retort();
         finish(
             command
@@ -163,12 +161,12 @@ impl World {
     }
 
     /// Returns the fleet's own count.
-    pub fn stats(&self) -> Value {
+    pub(crate) fn stats(&self) -> Value {
         serde_json::to_value(self.fleet.stats()).expect("JSON")
     }
 
     /// Returns the folder of the newest snapshot.
-    pub fn snapshot(&self) -> PathBuf {
+    pub(crate) fn snapshot(&self) -> PathBuf {
         let folder = self.path("data/campaigns/test/snapshots");
         let mut names: Vec<PathBuf> = std::fs::read_dir(&folder)
             .expect("there is a snapshot")
@@ -180,12 +178,12 @@ impl World {
     }
 
     /// Returns columns of a table of the newest snapshot, rows in order of files.
-    pub fn table(&self, table: &str, columns: &[&str]) -> Vec<BTreeMap<String, Value>> {
+    pub(crate) fn table(&self, table: &str, columns: &[&str]) -> Vec<BTreeMap<String, Value>> {
         read_table(&self.snapshot().join(table), columns)
     }
 
     /// Counts the final rows by outcome.
-    pub fn outcomes(&self) -> BTreeMap<String, usize> {
+    pub(crate) fn outcomes(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for row in self.table("responses", &["outcome"]) {
             *counts
@@ -196,7 +194,7 @@ impl World {
     }
 
     /// Waits until `done` says so, looking often.
-    pub fn wait_until(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let begun = Instant::now();
         while !done(self) {
             assert!(begun.elapsed() < PATIENCE, "waited too long for {what}");
@@ -205,7 +203,7 @@ impl World {
     }
 
     /// Returns the last status document.
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let output = self.command(&["status", "test", "--json"]);
         assert!(output.status.success(), "{}", text(&output));
         serde_json::from_slice(&output.stdout).expect("JSON")
@@ -213,19 +211,19 @@ impl World {
 }
 
 /// Serves a fleet.
-pub fn start(spec: FleetSpec) -> FleetThread {
+pub(crate) fn start(spec: FleetSpec) -> FleetThread {
     Fleet::start_in_thread(spec, Setup::new(Arc::new(TestClock))).expect("the fleet starts")
 }
 
 /// Puts the fields of `more` into `value`, over those that are there.
-pub fn merge(value: &mut Value, more: Value) {
+pub(crate) fn merge(value: &mut Value, more: Value) {
     if let (Value::Object(value), Value::Object(more)) = (value, more) {
         value.extend(more);
     }
 }
 
 /// Waits for a process within [`PATIENCE`] and returns what it printed.
-pub fn finish(mut child: Child) -> Output {
+pub(crate) fn finish(mut child: Child) -> Output {
     let begun = Instant::now();
     let (out, err) = (drain(child.stdout.take()), drain(child.stderr.take()));
     let status = loop {
@@ -261,7 +259,7 @@ fn drain<R: std::io::Read + Send + 'static>(pipe: Option<R>) -> std::thread::Joi
 }
 
 /// Returns everything a process printed.
-pub fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!(
         "exit {:?}\n--- stdout\n{}--- stderr\n{}",
         output.status.code(),
@@ -272,18 +270,18 @@ pub fn text(output: &Output) -> String {
 
 /// Asserts an exit code, showing what was printed otherwise.
 #[track_caller]
-pub fn assert_code(output: &Output, code: i32) {
+pub(crate) fn assert_code(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "{}", text(output));
 }
 
 /// Ends a process as `kill -9` does.
-pub fn kill(mut child: Child) {
+pub(crate) fn kill(mut child: Child) {
     child.kill().expect("a child of ours");
     child.wait().expect("a child of ours");
 }
 
 /// Sends a signal by name, as `INT`.
-pub fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill")
         .args([&format!("-{name}"), &child.id().to_string()])
         .status()
@@ -292,7 +290,7 @@ pub fn signal(child: &Child, name: &str) {
 }
 
 /// Reads columns of every Parquet file below a folder.
-pub fn read_table(folder: &Path, columns: &[&str]) -> Vec<BTreeMap<String, Value>> {
+pub(crate) fn read_table(folder: &Path, columns: &[&str]) -> Vec<BTreeMap<String, Value>> {
     let mut files = Vec::new();
     collect(folder, &mut files);
     files.sort();
@@ -317,7 +315,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// Reads columns of one Parquet file, with the parquet crate alone.
-pub fn read_file(file: &Path, columns: &[&str]) -> Vec<BTreeMap<String, Value>> {
+pub(crate) fn read_file(file: &Path, columns: &[&str]) -> Vec<BTreeMap<String, Value>> {
     let opened = std::fs::File::open(file).expect("the file is there");
     let reader = ParquetRecordBatchReaderBuilder::try_new(opened)
         .expect("it is Parquet")

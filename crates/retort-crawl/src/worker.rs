@@ -1,5 +1,6 @@
 //! The worker: owns domains, asks their samples at their pace, and tells when rows are durable.
 
+mod ask;
 mod attempt;
 mod context;
 mod domain;
@@ -23,7 +24,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use attempt::{Target, Tried, try_once};
+pub use ask::{Target, Tried, try_once};
 pub use pace_store::PaceStore;
 
 use crate::CrawlError;

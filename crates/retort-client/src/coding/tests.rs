@@ -1,3 +1,5 @@
+//! Content codings: whole, in pieces, cut, damaged and far too large.
+
 use std::io::Write;
 
 use flate2::Compression;

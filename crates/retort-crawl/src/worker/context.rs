@@ -10,7 +10,8 @@ use retort_pace::DomainState;
 use retort_types::{Digest, DomainId, ModelName, Sample, SampleId, WallClock};
 use tokio::sync::{Notify, watch};
 
-use super::attempt::{Attempter, Target};
+use super::ask::Target;
+use super::attempt::Attempter;
 use super::pace_store::PaceStore;
 use super::registry::Registry;
 use crate::message::DomainReport;

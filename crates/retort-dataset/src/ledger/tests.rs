@@ -1,3 +1,5 @@
+//! The ledger against a simple model, and rebuilt from segments.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

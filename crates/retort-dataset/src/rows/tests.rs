@@ -1,3 +1,5 @@
+//! Every column through Parquet and back.
+
 use std::fmt::Write as _;
 
 use retort_types::Outcome;

@@ -1,3 +1,5 @@
+//! Sealing: the same bytes whatever the order, refusals, precedence, two sealers.
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 

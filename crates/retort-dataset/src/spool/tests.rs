@@ -1,3 +1,5 @@
+//! The spool: torn tails, flipped bits, kills, full disks, locks.
+
 use std::fs;
 
 use retort_types::Outcome;

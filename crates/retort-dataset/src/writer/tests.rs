@@ -1,3 +1,5 @@
+//! The writer: flushes, failing stores and disks, restarts.
+
 use object_store::memory::InMemory;
 use retort_types::{CampaignId, Outcome};
 use tokio::task::JoinHandle;

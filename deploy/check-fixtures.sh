@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${RETORT_FIXTURES:?set it to the folder that holds exchanges/, data/ and servers/}"
+command -v curl >/dev/null || { echo "error: curl is missing: apt-get install curl" >&2; exit 1; }
 command -v python3 >/dev/null || { echo "error: python3 is missing: apt-get install python3 python3-venv" >&2; exit 1; }
 
 venv="${CARGO_TARGET_DIR:-target}/venv-servers"

@@ -357,6 +357,12 @@ fn cell(column: &dyn Array, row: usize) -> Value {
         DataType::Float32 => json!(column.as_primitive::<Float32Type>().value(row)),
         DataType::Float64 => json!(column.as_primitive::<Float64Type>().value(row)),
         DataType::Binary => json!(column.as_binary::<i32>().value(row)),
+        DataType::Struct(fields) => {
+            let columns = fields.iter().zip(column.as_struct().columns());
+            columns
+                .map(|(field, inner)| (field.name().clone(), cell(inner.as_ref(), row)))
+                .collect()
+        }
         DataType::List(_) => {
             let inner = column.as_list::<i32>().value(row);
             (0..inner.len())

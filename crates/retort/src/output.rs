@@ -52,16 +52,17 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Text in columns, the first left and the others right, as wide as they need.
-#[derive(Debug, Default)]
+/// Text in columns, as wide as they need.
+#[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
-    left: usize,
+    /// `l` or `r` per column.
+    sides: &'static str,
 }
 
 impl Table {
-    /// Returns a table with these headings; the first `left` columns are left-aligned.
-    pub(crate) fn new(left: usize, headings: &[&str]) -> Self {
+    /// Returns a table with these headings, aligned by `sides`: `l` or `r` per column.
+    pub(crate) fn new(sides: &'static str, headings: &[&str]) -> Self {
         Self {
             rows: vec![
                 headings
@@ -69,7 +70,7 @@ impl Table {
                     .map(|heading| (*heading).to_owned())
                     .collect(),
             ],
-            left,
+            sides,
         }
     }
 
@@ -95,18 +96,18 @@ impl std::fmt::Display for Table {
             if number > 0 {
                 writeln!(f)?;
             }
-            let cells = row
-                .iter()
-                .zip(&widths)
-                .enumerate()
-                .map(|(column, (cell, width))| {
-                    let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
-                    if column < self.left {
-                        format!("{cell}{pad}")
-                    } else {
-                        format!("{pad}{cell}")
-                    }
-                });
+            let cells =
+                row.iter()
+                    .zip(&widths)
+                    .zip(self.sides.chars())
+                    .map(|((cell, width), side)| {
+                        let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+                        if side == 'l' {
+                            format!("{cell}{pad}")
+                        } else {
+                            format!("{pad}{cell}")
+                        }
+                    });
             let text = cells.collect::<Vec<_>>().join("  ");
             f.write_str(text.trim_end())?;
         }
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn tables_align() {
-        let mut table = Table::new(1, &["model", "n"]);
+        let mut table = Table::new("lr", &["model", "n"]);
         table.row(vec!["ä".into(), "10".into()]);
         assert_eq!(table.to_string(), "model   n\nä      10");
     }

@@ -142,7 +142,8 @@ impl View {
 
     /// Returns the status of a campaign.
     pub(super) fn status(&self, campaign: &CampaignState, state: State, now: Timestamp) -> Status {
-        let models = self.models(campaign);
+        let live = matches!(state, State::Asking | State::Waiting | State::Paused);
+        let models = self.models(campaign, live);
         let (ended, parked) = campaign.standstill();
         let waiting = self.waiting(campaign, now);
         let reason = match state {
@@ -194,7 +195,7 @@ impl View {
         }
     }
 
-    fn models(&self, campaign: &CampaignState) -> Vec<ModelStatus> {
+    fn models(&self, campaign: &CampaignState, live: bool) -> Vec<ModelStatus> {
         let (_, parked) = campaign.standstill();
         let lanes = self.lane_waits();
         let models = self.plan.document().models.iter().enumerate();
@@ -204,7 +205,11 @@ impl View {
                 domain: model.domain.clone(),
                 planned: self.planned[number],
                 tally: campaign.tallies()[number].clone(),
-                rate_per_minute: self.rate_per_minute(number),
+                rate_per_minute: if live {
+                    self.rate_per_minute(number)
+                } else {
+                    0.0
+                },
                 parked: parked.get(&number).cloned(),
                 waiting: lanes.get(&number).cloned(),
             })

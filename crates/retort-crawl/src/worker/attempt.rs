@@ -287,3 +287,65 @@ fn before(at: Timestamp, duration: Duration) -> Timestamp {
             .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use retort_plan::{Plan, parse_campaign, parse_catalog};
+
+    use super::*;
+
+    fn turn(attempt_no: u32, counted: u32) -> Turn {
+        let catalog = "providers: { p: { wire: openai-chat, base_url: \"http://127.0.0.1:1\" } }\n\
+                       accounts: { p: { provider: p } }\nmodels: { m: { account: p, model: m } }";
+        let campaign =
+            "id: t\npurpose: p\nmodels: [m]\nsuites: [{ inline: { name: s, prompts: [one] } }]";
+        let campaign = parse_campaign(campaign, "test").unwrap();
+        let plan = Plan::build(campaign, &parse_catalog(catalog, "test").unwrap()).unwrap();
+        let sample = Arc::new(plan.sample(0).unwrap());
+        Turn {
+            sample,
+            attempt_no,
+            counted,
+            delivery_count: 0,
+            due: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn only_failures_use_up_the_allowance() {
+        let allowance = Allowance {
+            attempts: 3,
+            turned_away: 10,
+        };
+        let check = |outcome, attempt_no, counted, expected| {
+            assert_eq!(
+                conclude(outcome, &turn(attempt_no, counted), allowance),
+                expected,
+                "{outcome}"
+            );
+        };
+        check(Outcome::Answered, 1, 0, Some(Outcome::Answered));
+        check(Outcome::Unauthorized, 1, 0, Some(Outcome::Unauthorized));
+        check(Outcome::Timeout, 2, 1, None);
+        check(Outcome::Timeout, 3, 2, Some(Outcome::GaveUp));
+        // Turned away eight times, failed never.
+        check(Outcome::RateLimited, 9, 0, None);
+        check(Outcome::Timeout, 9, 0, None);
+        check(Outcome::RateLimited, 10, 0, Some(Outcome::GaveUp));
+    }
+
+    #[test]
+    fn every_outcome_of_an_attempt_is_concluded() {
+        let allowance = Allowance {
+            attempts: 1,
+            turned_away: 1,
+        };
+        for outcome in Outcome::ALL {
+            let ended = conclude(*outcome, &turn(1, 0), allowance);
+            assert!(
+                ended.is_some_and(Outcome::is_terminal),
+                "{outcome} goes on for ever"
+            );
+        }
+    }
+}

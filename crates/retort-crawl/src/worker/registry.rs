@@ -81,3 +81,68 @@ impl Registry {
         self.lock().counts.get(domain).copied().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use retort_broker::{AckError, Settle};
+    use retort_types::Digest;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    #[async_trait::async_trait]
+    impl Settle for Nothing {
+        async fn acknowledge(self: Box<Self>) -> Result<(), AckError> {
+            Ok(())
+        }
+        async fn reject(self: Box<Self>, _: &str) -> Result<(), AckError> {
+            Ok(())
+        }
+        async fn requeue(self: Box<Self>) -> Result<(), AckError> {
+            Ok(())
+        }
+    }
+
+    fn acker() -> Acker {
+        Acker::new(Box::new(Nothing))
+    }
+
+    fn id(number: u32) -> SampleId {
+        let digest = Digest::of(&number.to_le_bytes()).to_string();
+        digest.chars().take(32).collect::<String>().parse().unwrap()
+    }
+
+    #[test]
+    fn a_sample_is_asked_once_however_often_it_is_delivered() {
+        let registry = Registry::default();
+        assert!(matches!(registry.admit(id(1), 0, acker()), Admission::New));
+        assert!(matches!(registry.admit(id(1), 0, acker()), Admission::Held));
+        assert_eq!(registry.held(0), 1);
+        assert_eq!(
+            registry.finish(id(1)).len(),
+            2,
+            "both deliveries are acknowledged"
+        );
+        assert_eq!(registry.held(0), 0);
+        assert!(matches!(
+            registry.admit(id(1), 0, acker()),
+            Admission::Finished(_)
+        ));
+        assert!(registry.finish(id(2)).is_empty());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let registry = Registry::default();
+        for number in 0..=u32::try_from(FINISHED_REMEMBERED).unwrap() {
+            registry.finish(id(number));
+        }
+        assert!(matches!(registry.admit(id(0), 0, acker()), Admission::New));
+        assert!(matches!(
+            registry.admit(id(1), 0, acker()),
+            Admission::Finished(_)
+        ));
+    }
+}

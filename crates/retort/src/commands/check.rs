@@ -99,7 +99,7 @@ async fn ask(client: &HttpClient, target: &Target, checked: &mut Checked) {
 
 fn table(results: &[Checked], offline: bool) -> String {
     let mut table = Table::new(
-        6,
+        "lllllrl",
         &["model", "provider", "host", "key", "outcome", "latency", ""],
     );
     for checked in results {

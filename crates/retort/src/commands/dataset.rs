@@ -160,7 +160,7 @@ pub(super) async fn sealed_table(
 ) -> Result<String, Failure> {
     let snapshot = Snapshot::open(store, path).await?;
     let mut table = Table::new(
-        1,
+        "lrrrrrrrrrr",
         &[
             "model",
             "planned",

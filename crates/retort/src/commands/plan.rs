@@ -75,7 +75,7 @@ pub(crate) fn plan(context: &Context, args: &PlanArgs) -> Result<u8, Failure> {
 
 fn tables(estimate: &Estimate) -> String {
     let mut models = Table::new(
-        2,
+        "llrrrr",
         &[
             "model",
             "domain",
@@ -103,7 +103,7 @@ fn tables(estimate: &Estimate) -> String {
         count(estimate.output_tokens),
         cost(estimate.cost_usd_low, estimate.cost_usd_high),
     ]);
-    let mut domains = Table::new(1, &["domain", "samples", "time", "bound by"]);
+    let mut domains = Table::new("lrrl", &["domain", "samples", "time", "bound by"]);
     for domain in &estimate.domains {
         let time = domain
             .seconds

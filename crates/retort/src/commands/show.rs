@@ -12,13 +12,13 @@ use crate::output::{self, Table, line};
 pub(crate) fn suites(command: &SuitesCommand) -> Result<u8, Failure> {
     match command {
         SuitesCommand::List => {
-            let mut table = Table::new(1, &["suite", "prompts", ""]);
+            let mut table = Table::new("lrl", &["suite", "prompts", ""]);
             for name in suites::names() {
                 if let Some(suite) = suites::get(name) {
                     table.row(vec![
                         (*name).to_owned(),
                         suite.prompts.len().to_string(),
-                        format!(" {}", suite.title),
+                        suite.title.clone(),
                     ]);
                 }
             }
@@ -65,7 +65,7 @@ pub(crate) fn config(context: &Context, as_json: bool) -> Result<u8, Failure> {
         output::json(&rows)?;
         return Ok(0);
     }
-    let mut table = Table::new(3, &["setting", "value", "source"]);
+    let mut table = Table::new("lll", &["setting", "value", "source"]);
     for (path, value, source) in listing {
         table.row(vec![path, value, source]);
     }

@@ -53,7 +53,7 @@ pub(crate) async fn sim(context: &Context, args: &Sim) -> Result<u8, Failure> {
         }
     }
     line(&format!("serving on http://{}", fleet.address()));
-    let mut table = Table::new(3, &["model", "provider", "base_url"]);
+    let mut table = Table::new("lll", &["model", "provider", "base_url"]);
     for (name, model) in &catalog.models {
         let provider = model.account.as_str();
         table.row(vec![

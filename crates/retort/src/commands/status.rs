@@ -63,7 +63,7 @@ async fn all(context: &Context, json: bool) -> Result<u8, Failure> {
         return Ok(0);
     }
     let mut table = Table::new(
-        2,
+        "llrrrrr",
         &[
             "campaign", "state", "planned", "done", "missing", "requests", "cost",
         ],
@@ -108,13 +108,13 @@ fn describe(status: &Status, clock: &dyn WallClock) -> String {
         count(status.planned),
         summary(status)
     );
-    let mut table = Table::new(1, &["model", "planned", "ended", ""]);
+    let mut table = Table::new("lrrl", &["model", "planned", "ended", ""]);
     for model in &status.models {
         table.row(vec![
             model.model.to_string(),
             count(model.planned),
             count(model.tally.ended()),
-            format!(" {}", model_line(model, status.updated_at)),
+            model_line(model, status.updated_at),
         ]);
     }
     let mut lines = vec![head, table.to_string()];

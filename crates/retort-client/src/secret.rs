@@ -71,6 +71,13 @@ impl SecretHeader {
         &self.secret
     }
 
+    /// Returns whether `text` holds the secret. Secrets too short to be told from ordinary words are
+    /// not looked for.
+    pub fn is_echoed_in(&self, text: &str) -> bool {
+        let secret = self.secret.expose();
+        secret.len() >= ECHO_MIN_BYTES && text.contains(secret)
+    }
+
     pub(crate) const fn name(&self) -> &HeaderName {
         &self.name
     }

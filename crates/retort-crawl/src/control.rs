@@ -52,19 +52,19 @@ pub async fn wish(
         .await
 }
 
-/// Returns the wish that stands: the last one, or `Resume` when there is none.
+/// Returns the wish that stands: the last one, or nothing when there was none.
 ///
 /// # Errors
 /// When the store does.
-pub async fn standing(store: &Store, campaign: &CampaignId) -> Result<Wish, StoreError> {
+pub async fn standing(store: &Store, campaign: &CampaignId) -> Result<Option<Wish>, StoreError> {
     let mut names = store.list(&folder(campaign)).await?;
     names.sort();
     while let Some(name) = names.pop() {
         let bytes = store.get(&name).await?;
         match serde_json::from_slice::<Entry>(&bytes) {
-            Ok(entry) => return Ok(entry.wish),
+            Ok(entry) => return Ok(Some(entry.wish)),
             Err(error) => tracing::warn!(error = %error, "a control entry is unreadable"),
         }
     }
-    Ok(Wish::Resume)
+    Ok(None)
 }

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use retort_broker::{Broker, Consumer, Delivery, Queue, Topic};
+use retort_broker::{Broker, BrokerError, Consumer, Delivery, Queue, Topic};
 use retort_dataset::writer::CommittedRecord;
-use retort_dataset::{Store, Writer};
+use retort_dataset::{Ledger, LedgerRow, Store, Writer, rebuild};
 use retort_plan::Plan;
 use retort_types::{DomainSpec, Endpoint, ModelName, Sample, Timestamp, WallClock};
 use tokio::sync::watch;
@@ -25,8 +25,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::CrawlError;
 use crate::control::{Wish, standing};
 use crate::message::{
-    CONTROL_KIND, Command, Control, HEARTBEAT_KIND, Heartbeat, RECEIPT_KIND, Receipt, Tally,
-    message, parse, sample_message,
+    CANCELLED, CONTROL_KIND, Command, Control, HEARTBEAT_KIND, Heartbeat, RECEIPT_KIND, Receipt,
+    Tally, message, parse, sample_message,
 };
 use crate::record::{RecordMaker, fresh_id};
 use crate::settings::CoordinatorSettings;
@@ -50,8 +50,14 @@ const CLOSE_EVERY: Duration = Duration::from_secs(2);
 const RECEIPT_PREFETCH: std::num::NonZeroU32 =
     std::num::NonZeroU32::new(64).expect("64 is not zero");
 
-/// Samples ended together: they share an fsync of the spool.
-const CLOSE_OUT_BATCH: usize = 512;
+/// Samples ended together: they share fsyncs of the spool and a segment.
+const CLOSE_OUT_BATCH: usize = 4_096;
+
+/// How often samples without a receipt are looked for.
+const REPAIR_EVERY: Duration = Duration::from_secs(1);
+
+/// How long nothing must have been told before a stopped worker is taken to have told all.
+const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a coordinator is made of.
 #[derive(Debug)]
@@ -95,6 +101,9 @@ pub struct Coordinator {
     maker: RecordMaker,
     close_out: Option<JoinHandle<()>>,
     close_sent: Option<Instant>,
+    /// Up to which index open samples were ended.
+    closed_to: u64,
+    repaired: Option<Instant>,
     last_wish: Wish,
     statuses: watch::Sender<Arc<Status>>,
 }
@@ -104,15 +113,21 @@ impl Coordinator {
     pub async fn open(parts: CoordinatorParts) -> Result<Self, CrawlError> {
         let now = (Instant::now(), parts.clock.now());
         let campaign = parts.plan.campaign().id.clone();
-        let (ledger, earlier) = earlier(&parts).await?;
+        let Earlier {
+            ledger,
+            tallies,
+            began,
+        } = earlier(&parts).await?;
+        // Rounds keep their times over restarts: the first reply says when the first one began.
+        let rounds_begin = began.unwrap_or(now.1);
         let mut state = CampaignState::new(
             Arc::clone(&parts.plan),
             ledger,
-            parts.domains.clone(),
+            &parts.domains,
             parts.settings.clone(),
-            now,
+            (now.0, rounds_begin),
         );
-        for (model, tally) in earlier.iter().enumerate() {
+        for (model, tally) in tallies.iter().enumerate() {
             state.count_earlier(model, tally);
         }
         parts.broker.declare(&Queue::Receipts).await?;
@@ -127,7 +142,9 @@ impl Coordinator {
             priority: 0,
         };
         let receipts = parts.broker.consume(&Queue::Receipts, options).await?;
-        let last_wish = standing(&parts.store, &campaign).await?;
+        let last_wish = standing(&parts.store, &campaign)
+            .await?
+            .unwrap_or(Wish::Resume);
         let maker = RecordMaker {
             clock: Arc::clone(&parts.clock),
             worker_id: "coordinator".to_owned(),
@@ -143,6 +160,8 @@ impl Coordinator {
             maker,
             close_out: None,
             close_sent: None,
+            closed_to: 0,
+            repaired: None,
             last_wish,
             statuses,
         };
@@ -171,13 +190,7 @@ impl Coordinator {
                 },
                 _ = tick.tick() => {}
                 _ = telling.tick() => self.tell(None).await,
-                _ = wishes.tick() => {
-                    let wish = standing(&self.parts.store, &self.parts.plan.campaign().id).await?;
-                    if wish != self.last_wish {
-                        self.last_wish = wish;
-                        self.obey(wish).await?;
-                    }
-                }
+                _ = wishes.tick() => self.look_for_wishes().await?,
                 changed = stop.changed() => if changed.is_err() { return Ok(Finish::Stopped) },
             }
             if self.advance().await? {
@@ -215,21 +228,59 @@ impl Coordinator {
         }
     }
 
+    /// Obeys a new wish. A store that fails, or has lost its wishes for a moment, is no news.
+    async fn look_for_wishes(&mut self) -> Result<(), CrawlError> {
+        let standing = standing(&self.parts.store, &self.parts.plan.campaign().id).await;
+        match standing {
+            Ok(Some(wish)) if wish != self.last_wish => {
+                self.last_wish = wish;
+                self.obey(wish).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::debug!(error = %error, "the store did not say what is wished");
+                Ok(())
+            }
+        }
+    }
+
+    /// Folds what workers told before they stopped, and tells the last of it.
+    pub async fn settle(&mut self) {
+        while let Ok(Some(delivery)) =
+            tokio::time::timeout(SETTLE_PAUSE, self.receipts.next()).await
+        {
+            self.fold(delivery).await;
+        }
+    }
+
     /// Does what can be done now; returns whether everything is done.
     async fn advance(&mut self) -> Result<bool, CrawlError> {
         let (now, wall) = (Instant::now(), self.parts.clock.now());
         for (model, reason) in self.view.parked() {
-            self.state.park(model, reason);
+            if self.state.park(model, reason) {
+                // What a parked lane holds would take the place of its neighbours' samples.
+                let models = vec![self.parts.plan.model_name(model).clone()];
+                let reason = self.state.reason(model);
+                self.announce(Command::Close { models, reason }).await?;
+            }
         }
+        self.state.check_spent(&self.view.live_total());
         let mut samples = self.state.fill(now, wall);
-        samples.extend(self.state.stalled(now));
+        if self
+            .repaired
+            .is_none_or(|last| now.saturating_duration_since(last) >= REPAIR_EVERY)
+        {
+            self.repaired = Some(now);
+            let view = &self.view;
+            samples.extend(self.state.stalled(now, |domain| view.holds(domain)));
+        }
         for sample in &samples {
             self.publish(sample).await?;
         }
-        match self.state.next(wall) {
+        match self.state.next() {
             Next::Complete => return Ok(true),
             Next::Wait => {}
-            Next::Close(models, reason) => self.close(models, reason, now).await?,
+            Next::Close(groups) => self.close(groups, now).await?,
             Next::CloseOut => self.start_close_out(),
         }
         if self.close_out.as_ref().is_some_and(JoinHandle::is_finished)
@@ -244,11 +295,19 @@ impl Coordinator {
     async fn publish(&self, sample: &Sample) -> Result<(), CrawlError> {
         let message =
             sample_message(sample).map_err(|error| CrawlError::Message(error.to_string()))?;
-        Ok(self
+        match self
             .parts
             .broker
             .publish(&Queue::Probes(sample.domain.clone()), message)
-            .await?)
+            .await
+        {
+            // The sample counts as out; the repair publishes it again once there is room.
+            Err(BrokerError::Full(queue)) => {
+                tracing::warn!(queue = %queue, "a queue is full; a sample waits for the repair");
+                Ok(())
+            }
+            other => Ok(other?),
+        }
     }
 
     async fn fold(&mut self, delivery: Delivery) {
@@ -280,32 +339,44 @@ impl Coordinator {
             }
             Wish::Resume => {
                 self.state.paused = false;
+                self.state.unend(CANCELLED);
                 Command::Resume
             }
             Wish::Cancel => {
                 self.state.paused = false;
-                self.state.end("cancelled".to_owned());
+                self.state.end(CANCELLED.to_owned());
                 Command::Close {
                     models: Vec::new(),
-                    reason: "cancelled".to_owned(),
+                    reason: CANCELLED.to_owned(),
                 }
             }
         };
         self.announce(command).await
     }
 
+    /// Has what workers hold ended, again and again until it is.
     async fn close(
         &mut self,
-        models: Vec<ModelName>,
-        reason: String,
+        groups: Vec<(Vec<ModelName>, String)>,
         now: Instant,
     ) -> Result<(), CrawlError> {
-        let due = self
+        if self
             .close_sent
-            .is_none_or(|sent| now.saturating_duration_since(sent) >= CLOSE_EVERY);
-        if due {
-            self.close_sent = Some(now);
+            .is_some_and(|sent| now.saturating_duration_since(sent) < CLOSE_EVERY)
+        {
+            return Ok(());
+        }
+        self.close_sent = Some(now);
+        for (models, reason) in groups {
             self.announce(Command::Close { models, reason }).await?;
+        }
+        for domain in self.view.unowned() {
+            // Nobody consumes this queue, so nobody would end what is in it.
+            self.parts
+                .broker
+                .purge(&Queue::Probes(domain.clone()))
+                .await?;
+            self.state.drop_outstanding(&domain);
         }
         Ok(())
     }
@@ -329,7 +400,12 @@ impl Coordinator {
         if self.close_out.is_some() {
             return;
         }
-        let open = self.state.open_from(0, CLOSE_OUT_BATCH);
+        let mut open = self.state.open_from(self.closed_to, CLOSE_OUT_BATCH);
+        if open.is_empty() {
+            // Everything was ended once; what is still open lost its receipt.
+            open = self.state.open_from(0, CLOSE_OUT_BATCH);
+        }
+        self.closed_to = open.last().map_or(0, |last| last + 1);
         let mut records = Vec::with_capacity(open.len());
         for index in open {
             let Some(model) = self.parts.plan.model_at(index) else {
@@ -371,17 +447,29 @@ fn ticker(every: Duration) -> tokio::time::Interval {
     interval
 }
 
+/// What the store tells of earlier runs.
+struct Earlier {
+    ledger: Ledger,
+    tallies: Vec<Tally>,
+    /// When the first reply was finished.
+    began: Option<Timestamp>,
+}
+
 /// Reads from the store which samples are done and what was spent on them.
-async fn earlier(
-    parts: &CoordinatorParts,
-) -> Result<(retort_dataset::Ledger, Vec<Tally>), CrawlError> {
+async fn earlier(parts: &CoordinatorParts) -> Result<Earlier, CrawlError> {
     let plan = &parts.plan;
     let mut tallies = vec![Tally::default(); plan.model_count()];
-    let mut count = |row: &retort_dataset::ledger::LedgerRow| {
-        let Some(tally) = plan
-            .model_at(row.index)
-            .and_then(|model| tallies.get_mut(model))
-        else {
+    let mut began: Option<Timestamp> = None;
+    let (mut block, mut order) = (None, Vec::new());
+    let models = (plan.model_count() as u64).max(1);
+    let mut count = |row: &LedgerRow| {
+        // Rows come in the order of the plan, so the order of a block is looked up once.
+        if block != Some(plan.block_of(row.index)) {
+            block = Some(plan.block_of(row.index));
+            order = plan.models_of_block(plan.block_of(row.index));
+        }
+        let place = usize::try_from(row.index % models).unwrap_or(usize::MAX);
+        let Some(tally) = order.get(place).and_then(|model| tallies.get_mut(*model)) else {
             return;
         };
         tally.requests += u64::from(row.attempts);
@@ -390,16 +478,12 @@ async fn earlier(
         tally.output_tokens += u64::from(row.output_tokens.unwrap_or(0));
         tally.cost_usd += row.cost_usd.unwrap_or(0.0);
         *tally.outcomes.entry(row.outcome).or_default() += 1;
+        if row.attempts > 0 {
+            began = Some(began.map_or(row.finished_at, |began| began.min(row.finished_at)));
+        }
     };
     let campaign = &plan.campaign().id;
-    let mut ledger = retort_dataset::ledger::rebuild(
-        &parts.store,
-        campaign,
-        plan.hash(),
-        plan.len(),
-        &mut count,
-    )
-    .await?;
+    let mut ledger = rebuild(&parts.store, campaign, plan.hash(), plan.len(), &mut count).await?;
     if parts.retry_missing {
         let again = ledger.forget_missing();
         tracing::info!(
@@ -410,5 +494,9 @@ async fn earlier(
             tally.outcomes.retain(|outcome, _| !outcome.is_missing());
         }
     }
-    Ok((ledger, tallies))
+    Ok(Earlier {
+        ledger,
+        tallies,
+        began,
+    })
 }

@@ -21,6 +21,11 @@ pub const HEARTBEAT_KIND: &str = "retort.heartbeat.v1";
 /// Kind of a message that carries a [`Control`].
 pub const CONTROL_KIND: &str = "retort.control.v1";
 
+/// Why samples end when their campaign's time is over.
+pub const DEADLINE_PASSED: &str = "the campaign's deadline passed";
+/// Why samples end when a person cancelled their campaign.
+pub const CANCELLED: &str = "cancelled";
+
 /// A worker's word that rows are durable in the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Receipt {

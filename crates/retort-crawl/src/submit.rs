@@ -1,7 +1,7 @@
 //! Submission: a campaign and its plan become immutable in the store.
 
 use retort_dataset::{Store, StoreError};
-use retort_plan::{Plan, PlanDocument};
+use retort_plan::{Plan, PlanDocument, PlannedModel};
 use retort_types::digest::canonical_json;
 use retort_types::{Campaign, CampaignId, ModelName};
 
@@ -20,6 +20,14 @@ pub enum SubmitError {
         /// The campaign.
         campaign: CampaignId,
         /// The models whose rows differ.
+        models: Vec<ModelName>,
+    },
+    /// A model's limits moved to another rate-limit domain since the campaign was planned.
+    #[error("campaign `{campaign}` was planned with other rate-limit domains for {}", names(.models))]
+    DomainsChanged {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The models whose domains differ.
         models: Vec<ModelName>,
     },
     /// What the store holds is not a campaign or a plan.
@@ -65,11 +73,18 @@ pub async fn submit(store: &Store, plan: Plan) -> Result<Submitted, SubmitError>
             return Err(SubmitError::Conflict(campaign.id));
         }
         let stored = load_plan(store, &campaign.id).await?;
-        let changed = changed_models(&stored, &plan);
-        if !changed.is_empty() {
+        let models = changed_models(&stored, &plan, |old, new| old.endpoint != new.endpoint);
+        if !models.is_empty() {
             return Err(SubmitError::CatalogChanged {
                 campaign: campaign.id,
-                models: changed,
+                models,
+            });
+        }
+        let models = changed_models(&stored, &plan, |old, new| old.domain != new.domain);
+        if !models.is_empty() {
+            return Err(SubmitError::DomainsChanged {
+                campaign: campaign.id,
+                models,
             });
         }
         return Ok(Submitted {
@@ -161,14 +176,18 @@ async fn plan_paths(store: &Store, id: &CampaignId) -> Result<Vec<String>, Store
         .collect())
 }
 
-fn changed_models(stored: &Plan, offered: &Plan) -> Vec<ModelName> {
+fn changed_models(
+    stored: &Plan,
+    offered: &Plan,
+    differ: impl Fn(&PlannedModel, &PlannedModel) -> bool,
+) -> Vec<ModelName> {
     let pairs = stored
         .document()
         .models
         .iter()
         .zip(&offered.document().models);
     pairs
-        .filter(|(old, new)| old.endpoint != new.endpoint)
+        .filter(|(old, new)| differ(old, new))
         .map(|(old, _)| old.name.clone())
         .collect()
 }

@@ -45,11 +45,18 @@ const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
 /// How often a domain that another process holds is tried again.
 const LOCK_EVERY: Duration = Duration::from_millis(500);
 
-/// Shortest time between flushes that only move a starved window on.
+/// Shortest time between flushes that only move a starved window on: more would make many small
+/// segments.
 const FLUSH_PAUSE: Duration = Duration::from_secs(1);
 
-/// Shortest time between flushes when nothing is in the air.
-const URGENT_FLUSH_PAUSE: Duration = Duration::from_millis(100);
+/// How often paces are saved.
+const PACES_EVERY: Duration = Duration::from_secs(1);
+
+/// Attempts told in one receipt: far below what a message may hold.
+const RECEIPT_RECORDS: usize = 2_000;
+
+/// How long to wait before a receipt that could not be sent is sent again.
+const RECEIPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Longest time a sample is expected to stay in the air when the size of a prefetch is chosen.
 const EXPECTED_LATENCY_S: u32 = 60;
@@ -97,14 +104,15 @@ impl WorkerParts {
                 writer: self.writer,
                 maker,
                 allowance,
+                broken: watch::channel(None).0,
             },
             registry: Registry::default(),
             pace_store: self.pace_store,
             settings: self.settings,
             targets: self.targets.into_iter().map(known).collect(),
             reports: Mutex::new(BTreeMap::new()),
+            paces: Mutex::new(BTreeMap::new()),
             flush_wanted: Notify::new(),
-            flush_urgent: Notify::new(),
             working_domains: watch::channel(0).0,
         };
         (Arc::new(context), self.committed)
@@ -136,6 +144,7 @@ impl Worker {
         let settler = tokio::spawn(settle(Arc::clone(&context), Arc::clone(&broker), committed));
         let mut services = JoinSet::new();
         services.spawn(flush_when_wanted(Arc::clone(&context)));
+        services.spawn(save_paces(Arc::clone(&context)));
         services.spawn(tell(Arc::clone(&context), Arc::clone(&broker)));
         let mut tasks = JoinSet::new();
         let mut controls = Vec::new();
@@ -167,16 +176,28 @@ impl Worker {
         })
     }
 
-    /// Waits until a domain fails, which a healthy worker's never do.
+    /// Waits until the worker cannot go on: a domain failed, or replies can no longer be stored.
     pub async fn failed(&mut self) -> CrawlError {
+        let mut broken = self.context.attempter.broken.subscribe();
         loop {
-            match self.domains.join_next().await {
-                Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(error))) => return error,
-                Some(Err(error)) => return CrawlError::Task(error.to_string()),
-                None => std::future::pending().await,
+            tokio::select! {
+                joined = self.domains.join_next() => match joined {
+                    Some(Ok(Ok(()))) => {}
+                    Some(Ok(Err(error))) => return error,
+                    Some(Err(error)) => return CrawlError::Task(error.to_string()),
+                    None => std::future::pending().await,
+                },
+                reason = broken.wait_for(Option::is_some) => {
+                    let reason = reason.ok().and_then(|reason| reason.clone());
+                    return CrawlError::Task(reason.unwrap_or_default());
+                }
             }
         }
+    }
+
+    /// Returns what tells how the worker is doing while it is being stopped.
+    pub fn watcher(&self) -> Watcher {
+        Watcher(self.context.writer().clone())
     }
 
     /// Stops: starts nothing more, waits for what is in the air, makes it durable, acknowledges it,
@@ -193,6 +214,17 @@ impl Worker {
         }
         self.services.shutdown().await;
         settled.map_err(|error| CrawlError::Task(error.to_string()))
+    }
+}
+
+/// Tells how a worker is doing while it is being stopped.
+#[derive(Debug)]
+pub struct Watcher(Writer);
+
+impl Watcher {
+    /// Returns why replies cannot be stored just now.
+    pub fn stalled(&self) -> Option<String> {
+        self.0.status().stalled.map(|trouble| trouble.reason)
     }
 }
 
@@ -221,9 +253,10 @@ async fn own(
         number,
         spec,
         pace,
-        control,
+        mut control,
         mut phase,
     } = start;
+    let mut said = Vec::new();
     let lock = loop {
         match context
             .pace_store
@@ -251,8 +284,15 @@ async fn own(
             }
             () = tokio::time::sleep(LOCK_EVERY) => {}
         }
+        while let Ok(control) = control.try_recv() {
+            // Said again and again while it is not obeyed: once is enough to know.
+            if said.last() != Some(&control) {
+                said.push(control);
+            }
+            said.drain(..said.len().saturating_sub(CONTROL_QUEUE));
+        }
     };
-    let saved = context.pace_store.load(&spec.id).await;
+    let saved = context.pace_store.load(&spec.id).await?;
     let now = Now {
         instant: Instant::now(),
         wall: context.clock().now(),
@@ -268,7 +308,9 @@ async fn own(
     let mut pacer = Pacer::new(spec.clone(), pace, saved, now);
     // What was parked is tried again by whoever starts next: the cause may be gone.
     pacer.unpark_all();
-    let domain = Domain::new(context, (number, spec), pacer, control, phase);
+    let prefetch = usize::try_from(prefetch.get()).unwrap_or(usize::MAX);
+    let mut domain = Domain::new(context, (number, spec, prefetch), pacer, control, phase);
+    domain.catch_up(said);
     domain.run(consumer, working).await;
     drop(lock);
     Ok(())
@@ -297,14 +339,18 @@ async fn settle(
     mut committed: mpsc::Receiver<Committed>,
 ) {
     while let Some(batch) = committed.recv().await {
-        let worker_id = context.attempter.maker.worker_id.clone();
-        let receipt = Receipt {
-            worker_id,
-            records: batch.records().to_vec(),
-        };
-        send(&context, &*broker, RECEIPT_KIND, &receipt).await;
-        for record in receipt
-            .records
+        for records in batch.records().chunks(RECEIPT_RECORDS) {
+            let worker_id = context.attempter.maker.worker_id.clone();
+            let receipt = Receipt {
+                worker_id,
+                records: records.to_vec(),
+            };
+            while !send(&context, &*broker, RECEIPT_KIND, &receipt).await {
+                tokio::time::sleep(RECEIPT_PAUSE).await;
+            }
+        }
+        for record in batch
+            .records()
             .iter()
             .filter(|record| record.final_outcome.is_some())
         {
@@ -315,7 +361,13 @@ async fn settle(
     }
 }
 
-async fn send<T: serde::Serialize>(context: &Context, broker: &dyn Broker, kind: &str, value: &T) {
+/// Sends a message to the coordinator; returns whether it was taken.
+async fn send<T: serde::Serialize>(
+    context: &Context,
+    broker: &dyn Broker,
+    kind: &str,
+    value: &T,
+) -> bool {
     let id = fresh_id(context.clock()).to_string();
     let published = match message(kind, id, value) {
         Ok(message) => broker
@@ -324,22 +376,26 @@ async fn send<T: serde::Serialize>(context: &Context, broker: &dyn Broker, kind:
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    if let Err(error) = published {
-        // Receipts are hints: the coordinator finds the rows in the store all the same.
+    if let Err(error) = &published {
         tracing::warn!(kind, error, "a message to the coordinator was not sent");
     }
+    published.is_ok()
 }
 
 async fn flush_when_wanted(context: Arc<Context>) {
     loop {
-        let pause = tokio::select! {
-            () = context.flush_urgent.notified() => URGENT_FLUSH_PAUSE,
-            () = context.flush_wanted.notified() => FLUSH_PAUSE,
-        };
+        context.flush_wanted.notified().await;
         if let Err(error) = context.writer().flush().await {
             tracing::warn!(error = %error, "a flush failed; the writer goes on trying");
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(FLUSH_PAUSE).await;
+    }
+}
+
+async fn save_paces(context: Arc<Context>) {
+    loop {
+        tokio::time::sleep(PACES_EVERY).await;
+        context.save_paces().await;
     }
 }
 
@@ -375,8 +431,11 @@ async fn relay(
         match parse::<Control>(&message) {
             Ok(control) => {
                 for domain in &domains {
-                    // A domain that is gone needs no control.
-                    drop(domain.send(control.clone()).await);
+                    if domain.try_send(control.clone()).is_err() {
+                        tracing::debug!(
+                            "a domain is busy or gone; what it must know is said again"
+                        );
+                    }
                 }
             }
             Err(error) => tracing::warn!(error = %error, "a control message is unreadable"),

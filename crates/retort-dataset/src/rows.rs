@@ -200,7 +200,7 @@ fn owned_pairs<'a>(messages: Vec<Message>) -> impl Iterator<Item = (Cow<'a, str>
 pub fn attempts(records: &[AttemptRecord]) -> Result<RecordBatch, ArrowError> {
     let asked: Vec<&AttemptRecord> = records
         .iter()
-        .filter(|record| record.attempt_no > 0)
+        .filter(|record| record.attempt_no > 0 && record.outcome != Outcome::NotAsked)
         .collect();
     let mut rows = Rows::new(Table::Attempts, &asked);
     rows.text("sample_id", |r| Some(r.sample.sample_id.to_string()));

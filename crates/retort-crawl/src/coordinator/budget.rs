@@ -14,7 +14,7 @@ pub(super) struct Amount {
 }
 
 impl Amount {
-    fn plus(self, other: Self) -> Self {
+    pub(super) fn plus(self, other: Self) -> Self {
         Self {
             usd: self.usd + other.usd,
             requests: self.requests.saturating_add(other.requests),
@@ -75,14 +75,29 @@ impl Book {
     /// Returns which budget `amount` would exceed on top of what is spent and promised.
     pub(super) fn exceeded_by(&self, amount: Amount) -> Option<String> {
         let then = self.spent.plus(self.reserved).plus(amount);
-        if let Some(limit) = self.limit.usd.filter(|limit| then.usd > *limit) {
-            return Some(format!("the budget of {limit} USD is used up"));
-        }
-        if let Some(limit) = self.limit.requests.filter(|limit| then.requests > *limit) {
-            return Some(format!("the budget of {limit} requests is used up"));
-        }
-        let limit = self.limit.tokens.filter(|limit| then.tokens > *limit)?;
-        Some(format!("the budget of {limit} tokens is used up"))
+        let beyond = |limit: Option<u64>, used: u64| limit.filter(|limit| used > *limit);
+        Self::told(
+            self.limit.usd.filter(|limit| then.usd > *limit),
+            beyond(self.limit.requests, then.requests),
+            beyond(self.limit.tokens, then.tokens),
+        )
+    }
+
+    /// Returns which budget `used` leaves nothing of.
+    pub(super) fn used_up_by(&self, used: Amount) -> Option<String> {
+        let gone = |limit: Option<u64>, used: u64| limit.filter(|limit| used >= *limit);
+        Self::told(
+            self.limit.usd.filter(|limit| used.usd >= *limit),
+            gone(self.limit.requests, used.requests),
+            gone(self.limit.tokens, used.tokens),
+        )
+    }
+
+    fn told(usd: Option<f64>, requests: Option<u64>, tokens: Option<u64>) -> Option<String> {
+        let usd = usd.map(|limit| format!("the budget of {limit} USD is used up"));
+        let requests = requests.map(|limit| format!("the budget of {limit} requests is used up"));
+        let tokens = tokens.map(|limit| format!("the budget of {limit} tokens is used up"));
+        usd.or(requests).or(tokens)
     }
 }
 

@@ -9,14 +9,16 @@ use retort_dataset::Ledger;
 use retort_dataset::writer::CommittedRecord;
 use retort_plan::Plan;
 use retort_types::campaign::Align;
-use retort_types::catalog::Price;
-use retort_types::{DomainSpec, ModelName, Sample, Timestamp};
+use retort_types::{DomainId, DomainSpec, Limits, ModelName, Outcome, Sample, Timestamp};
 use tokio::time::Instant;
 
 use super::budget::{Amount, Book};
 use super::window::{Outstanding, Window};
-use crate::message::Tally;
+use crate::message::{DEADLINE_PASSED, Tally};
 use crate::settings::CoordinatorSettings;
+
+/// Orders of blocks that are kept: lanes of a domain stand close together, so few are needed.
+const ORDERS_KEPT: usize = 4_096;
 
 /// What the coordinator should do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +28,23 @@ pub(super) enum Next {
     /// Samples are out, or will be; wait.
     Wait,
     /// Nothing more can be asked, but workers hold samples of these models: have them ended.
-    Close(Vec<ModelName>, String),
+    Close(Vec<(Vec<ModelName>, String)>),
     /// Nothing is out any more: end what is open as `not_asked`.
     CloseOut,
+}
+
+/// One model as the coordinator supplies it.
+#[derive(Debug)]
+struct Lane {
+    domain: usize,
+    /// The first block that may hold an open sample of it.
+    block: u32,
+    /// Its next sample, if there is one.
+    next: Option<u64>,
+    /// Its samples that are out.
+    out: usize,
+    /// Why it cannot be asked any more.
+    parked: Option<String>,
 }
 
 /// One campaign.
@@ -37,13 +53,15 @@ pub(super) struct CampaignState {
     plan: Arc<Plan>,
     ledger: Ledger,
     windows: Vec<Window>,
-    /// Models that cannot be asked any more, by their place in the plan, with the reason.
-    parked: BTreeMap<usize, String>,
+    lanes: Vec<Lane>,
+    /// Places of the models within blocks.
+    orders: BTreeMap<u32, Vec<u32>>,
     /// Why nothing more is published at all.
     ended: Option<String>,
     /// Whether publishing rests until a person resumes it.
     pub(super) paused: bool,
     book: Book,
+    earlier: Amount,
     /// What this process's receipts and earlier runs say, per model in the plan's order.
     tallies: Vec<Tally>,
     settings: CoordinatorSettings,
@@ -51,42 +69,65 @@ pub(super) struct CampaignState {
 }
 
 impl CampaignState {
-    /// Returns a campaign that is asked from its first open sample on.
+    /// Returns a campaign that is asked from its first open sample on. `domains` are the plan's, in
+    /// any order.
     pub(super) fn new(
         plan: Arc<Plan>,
         ledger: Ledger,
-        domains: Vec<DomainSpec>,
+        domains: &[DomainSpec],
         settings: CoordinatorSettings,
         (now, rounds_begin): (Instant, Timestamp),
     ) -> Self {
-        let windows = domains
-            .into_iter()
-            .map(|spec| Window::new(spec, &settings, now))
-            .collect();
-        let book = Book::new(plan.campaign().budget.clone());
-        let tallies = vec![Tally::default(); plan.model_count()];
-        Self {
+        let ids = plan.domain_ids().iter().enumerate();
+        let windows = ids.map(|(number, id)| {
+            let spec = domains.iter().find(|spec| spec.id == *id).cloned();
+            let spec = spec.unwrap_or_else(|| DomainSpec {
+                id: id.clone(),
+                limits: Limits::default(),
+                lanes: Vec::new(),
+            });
+            let models = 0..plan.model_count();
+            let models = models
+                .filter(|model| plan.domain_of_model(*model) == number)
+                .collect();
+            Window::new(spec, models, &settings, now)
+        });
+        let windows = windows.collect();
+        let first = ledger
+            .first_open_from(0)
+            .map_or(plan.block_count(), |index| plan.block_of(index));
+        let lanes = (0..plan.model_count()).map(|model| Lane {
+            domain: plan.domain_of_model(model),
+            block: first,
+            next: None,
+            out: 0,
+            parked: None,
+        });
+        let mut state = Self {
+            book: Book::new(plan.campaign().budget.clone()),
+            earlier: Amount::default(),
+            tallies: vec![Tally::default(); plan.model_count()],
+            lanes: lanes.collect(),
+            orders: BTreeMap::new(),
+            ended: None,
+            paused: false,
             plan,
             ledger,
             windows,
-            parked: BTreeMap::new(),
-            ended: None,
-            paused: false,
-            book,
-            tallies,
             settings,
             rounds_begin,
+        };
+        for model in 0..state.lanes.len() {
+            state.find_next(model);
         }
+        state
     }
 
     /// Counts what an earlier run did.
     pub(super) fn count_earlier(&mut self, model: usize, tally: &Tally) {
-        let tokens = tally.input_tokens + tally.output_tokens;
-        self.book.spend(Amount {
-            usd: tally.cost_usd,
-            requests: tally.requests,
-            tokens,
-        });
+        let amount = amount_of(tally);
+        self.book.spend(amount);
+        self.earlier = self.earlier.plus(amount);
         if let Some(own) = self.tallies.get_mut(model) {
             own.add(tally);
         }
@@ -97,39 +138,42 @@ impl CampaignState {
         if record.plan_hash != self.plan.hash() || record.campaign != self.plan.campaign().id {
             return;
         }
-        let Some(model) = self.plan.model_at(record.index) else {
+        let Some(model) = self.plan.model_number(&record.model) else {
             return;
         };
-        let tokens = u64::from(record.input_tokens.unwrap_or(0))
-            + u64::from(record.output_tokens.unwrap_or(0));
-        let asked = record.attempt_no > 0;
-        self.book.spend(Amount {
-            usd: record.cost_usd.unwrap_or(0.0),
-            requests: u64::from(asked),
-            tokens,
-        });
-        let tally = &mut self.tallies[model];
-        tally.requests += u64::from(asked);
-        tally.input_tokens += u64::from(record.input_tokens.unwrap_or(0));
-        tally.output_tokens += u64::from(record.output_tokens.unwrap_or(0));
-        tally.cost_usd += record.cost_usd.unwrap_or(0.0);
-        let window = &mut self.windows[self.plan.domain_of_model(model)];
+        let input = u64::from(record.input_tokens.unwrap_or(0));
+        let output = u64::from(record.output_tokens.unwrap_or(0));
+        let one = Tally {
+            requests: u64::from(record.attempt_no > 0 && record.outcome != Outcome::NotAsked),
+            retries: u64::from(record.final_outcome.is_none()),
+            input_tokens: input,
+            output_tokens: output,
+            cost_usd: record.cost_usd.unwrap_or(0.0),
+            ..Tally::default()
+        };
+        self.book.spend(amount_of(&one));
+        self.tallies[model].add(&one);
+        let window = &mut self.windows[self.lanes[model].domain];
         window.progress = now;
         let Some(outcome) = record.final_outcome else {
-            tally.retries += 1;
             return;
         };
         if self.ledger.record(record.index, outcome) {
-            *tally.outcomes.entry(outcome).or_default() += 1;
+            *self.tallies[model].outcomes.entry(outcome).or_default() += 1;
         }
         if let Some(out) = window.outstanding.remove(&record.index) {
             self.book.free(out.reserved);
+            self.lanes[out.model].out -= 1;
         }
     }
 
-    /// Parks a model: nothing more of it is published.
-    pub(super) fn park(&mut self, model: usize, reason: String) {
-        self.parked.entry(model).or_insert(reason);
+    /// Parks a model: nothing more of it is published. Returns whether that is news.
+    pub(super) fn park(&mut self, model: usize, reason: String) -> bool {
+        let news = self.lanes[model].parked.is_none();
+        if news {
+            self.lanes[model].parked = Some(reason);
+        }
+        news
     }
 
     /// Ends publishing for a reason.
@@ -140,12 +184,22 @@ impl CampaignState {
         }
     }
 
+    /// Takes back an end for this reason.
+    pub(super) fn unend(&mut self, reason: &str) {
+        self.ended.take_if(|ended| ended == reason);
+    }
+
+    /// Ends publishing when what workers used by now, `live`, leaves nothing of a budget: what they
+    /// still hold is then not asked. Receipts tell the same, but later.
+    pub(super) fn check_spent(&mut self, live: &Tally) {
+        if let Some(reason) = self.book.used_up_by(self.earlier.plus(amount_of(live))) {
+            self.end(reason);
+        }
+    }
+
     /// Returns the samples to publish now and promises their cost.
     pub(super) fn fill(&mut self, now: Instant, wall: Timestamp) -> Vec<Sample> {
         let mut samples = Vec::new();
-        if self.paused || self.ended.is_some() {
-            return samples;
-        }
         if self
             .plan
             .campaign()
@@ -153,22 +207,21 @@ impl CampaignState {
             .deadline
             .is_some_and(|deadline| deadline <= wall)
         {
-            self.end("the campaign's deadline passed".to_owned());
+            self.end(DEADLINE_PASSED.to_owned());
+        }
+        if self.paused || self.ended.is_some() {
             return samples;
         }
         let rounds_open = self.rounds_open(wall);
-        for domain in 0..self.windows.len() {
-            let lead = self.lead(domain, now);
-            while self.windows[domain].has_room() {
-                let Some(index) = self.next_open(domain) else {
-                    break;
-                };
+        let leads = self.leads(now);
+        for (domain, lead) in leads.into_iter().enumerate() {
+            while let Some((model, index)) = self.next_of(domain) {
                 if self.plan.round_of(index) >= rounds_open || self.plan.block_of(index) > lead {
                     break;
                 }
-                let reserved = self.estimate(index);
+                let reserved = self.estimate(model, index);
                 if let Some(reason) = self.book.exceeded_by(reserved) {
-                    if self.nothing_out() {
+                    if self.live_out() == 0 {
                         self.end(reason);
                     }
                     return samples;
@@ -177,25 +230,36 @@ impl CampaignState {
                     break;
                 };
                 self.book.reserve(reserved);
-                let window = &mut self.windows[domain];
-                window.cursor = index + 1;
-                window.outstanding.insert(
-                    index,
-                    Outstanding {
-                        published: now,
-                        reserved,
-                    },
-                );
+                let out = Outstanding {
+                    model,
+                    published: now,
+                    reserved,
+                };
+                self.windows[domain].outstanding.insert(index, out);
+                self.lanes[model].out += 1;
+                self.find_next(model);
                 samples.push(sample);
             }
         }
         samples
     }
 
-    /// Returns samples that were published long ago and have no receipt, to publish them again.
-    pub(super) fn stalled(&mut self, now: Instant) -> Vec<Sample> {
-        let mut stalled = Vec::new();
-        for window in &mut self.windows {
+    /// Returns samples that were published long ago and have no receipt, to publish them again;
+    /// `held` tells of a domain whether a worker still holds samples of it.
+    pub(super) fn stalled(
+        &mut self,
+        now: Instant,
+        held: impl Fn(&DomainId) -> bool,
+    ) -> Vec<Sample> {
+        if self.paused || self.ended.is_some() {
+            return Vec::new();
+        }
+        let mut stalled: Vec<u64> = Vec::new();
+        for window in self
+            .windows
+            .iter_mut()
+            .filter(|window| !held(&window.spec.id))
+        {
             for (index, out) in &mut window.outstanding {
                 if now.saturating_duration_since(out.published) >= self.settings.stall_after.0 {
                     out.published = now;
@@ -210,47 +274,55 @@ impl CampaignState {
     }
 
     /// Returns what to do next.
-    pub(super) fn next(&mut self, wall: Timestamp) -> Next {
+    pub(super) fn next(&self) -> Next {
         if self.ledger.done_count() == self.plan.len() {
             return Next::Complete;
         }
-        if self.paused {
+        if self.ended.is_none() && (self.paused || !self.only_parked_left()) {
             return Next::Wait;
         }
-        if self.ended.is_none() && !self.only_parked_left(wall) {
-            return Next::Wait;
-        }
-        let held: Vec<u64> = self
-            .windows
+        let mut groups: BTreeMap<String, Vec<ModelName>> = BTreeMap::new();
+        for (model, _) in self
+            .lanes
             .iter()
-            .flat_map(|window| window.outstanding.keys().copied())
-            .collect();
-        if held.is_empty() {
+            .enumerate()
+            .filter(|(_, lane)| lane.out > 0)
+        {
+            groups
+                .entry(self.reason(model))
+                .or_default()
+                .push(self.plan.model_name(model).clone());
+        }
+        if groups.is_empty() {
             return Next::CloseOut;
         }
-        let mut models: Vec<usize> = held
-            .iter()
-            .filter_map(|index| self.plan.model_at(*index))
-            .collect();
-        models.sort_unstable();
-        models.dedup();
-        let reason = models
-            .first()
-            .map(|model| self.reason(*model))
-            .unwrap_or_default();
-        let same = models.iter().filter(|model| self.reason(**model) == reason);
         Next::Close(
-            same.map(|model| self.plan.document().models[*model].name.clone())
+            groups
+                .into_iter()
+                .map(|(reason, models)| (models, reason))
                 .collect(),
-            reason,
         )
+    }
+
+    /// Gives up waiting for the samples of a domain that no worker owns.
+    pub(super) fn drop_outstanding(&mut self, domain: &DomainId) {
+        for window in self
+            .windows
+            .iter_mut()
+            .filter(|window| window.spec.id == *domain)
+        {
+            for (_, out) in std::mem::take(&mut window.outstanding) {
+                self.book.free(out.reserved);
+                self.lanes[out.model].out -= 1;
+            }
+        }
     }
 
     /// Returns why samples of a model end unasked.
     pub(super) fn reason(&self, model: usize) -> String {
-        let parked = self
+        let parked = self.lanes[model]
             .parked
-            .get(&model)
+            .as_ref()
             .map(|reason| format!("parked: {reason}"));
         parked
             .or_else(|| self.ended.clone())
@@ -288,15 +360,13 @@ impl CampaignState {
 
     fn rounds_open(&self, wall: Timestamp) -> u32 {
         let rounds = self.plan.campaign().rounds();
-        let Some(every) = self
+        let every = self
             .plan
             .campaign()
             .schedule
             .every
-            .filter(|every| !every.0.is_zero())
-        else {
-            return rounds;
-        };
+            .filter(|every| !every.0.is_zero());
+        let Some(every) = every else { return rounds };
         let passed = wall.since(self.rounds_begin).as_millis() / every.0.as_millis().max(1);
         u32::try_from(passed)
             .unwrap_or(u32::MAX)
@@ -304,105 +374,146 @@ impl CampaignState {
             .min(rounds)
     }
 
-    /// Returns the last block a domain may publish from: a bounded lead over the slowest healthy one.
-    fn lead(&self, domain: usize, now: Instant) -> u32 {
+    /// Returns the last block each domain may publish from: a bounded lead over the slowest other
+    /// domain that is healthy.
+    fn leads(&self, now: Instant) -> Vec<u32> {
         if self.plan.campaign().schedule.align == Align::Free {
-            return u32::MAX;
+            return vec![u32::MAX; self.windows.len()];
         }
-        let slowest = self.windows.iter().enumerate().filter(|(other, window)| {
-            let patient =
-                now.saturating_duration_since(window.progress) < self.settings.align_patience.0;
-            *other != domain
-                && patient
-                && window.oldest() < self.plan.len()
-                && !self.is_parked(*other)
-        });
-        let block = slowest
-            .map(|(_, window)| self.plan.block_of(window.oldest()))
+        let oldest: Vec<Option<u32>> = self
+            .windows
+            .iter()
+            .map(|window| self.oldest_block(window, now))
+            .collect();
+        let mut lowest: Vec<(u32, usize)> = oldest
+            .iter()
+            .enumerate()
+            .filter_map(|(domain, block)| Some(((*block)?, domain)))
+            .collect();
+        lowest.sort_unstable();
+        let domains = 0..self.windows.len();
+        let lead = |domain| {
+            let other = lowest.iter().find(|(_, holder)| *holder != domain);
+            other.map_or(u32::MAX, |(block, _)| {
+                block.saturating_add(self.settings.align_lead)
+            })
+        };
+        domains.map(lead).collect()
+    }
+
+    /// Returns the block that holds a domain, unless it is done, parked or has been silent.
+    fn oldest_block(&self, window: &Window, now: Instant) -> Option<u32> {
+        if now.saturating_duration_since(window.progress) >= self.settings.align_patience.0 {
+            return None;
+        }
+        let live = |model: &usize| self.lanes[*model].parked.is_none();
+        let out = window
+            .outstanding
+            .iter()
+            .find(|(_, out)| live(&out.model))
+            .map(|(index, _)| *index);
+        let next = window
+            .models
+            .iter()
+            .filter(|model| live(model))
+            .filter_map(|model| self.lanes[*model].next)
             .min();
-        block.map_or(u32::MAX, |block| {
-            block.saturating_add(self.settings.align_lead)
-        })
+        out.into_iter()
+            .chain(next)
+            .min()
+            .map(|index| self.plan.block_of(index))
     }
 
-    fn is_parked(&self, domain: usize) -> bool {
-        let mut models = (0..self.plan.model_count())
-            .filter(|model| self.plan.domain_of_model(*model) == domain);
-        models.all(|model| self.parked.contains_key(&model))
-    }
-
-    /// Moves a domain's cursor to its next sample that is open and may be asked.
-    fn next_open(&mut self, domain: usize) -> Option<u64> {
-        let models = (self.plan.model_count() as u64).max(1);
-        while let Some(index) = self.ledger.first_open_from(self.windows[domain].cursor) {
-            let block = self.plan.block_of(index);
-            let window = &mut self.windows[domain];
-            if window
-                .block
-                .as_ref()
-                .is_none_or(|(known, _)| *known != block)
-            {
-                window.block = Some((block, self.plan.models_of_block(block)));
-            }
-            let place = usize::try_from(index % models).unwrap_or(usize::MAX);
-            let model = window
-                .block
-                .as_ref()
-                .and_then(|(_, order)| order.get(place))
-                .copied();
-            let own = model.is_some_and(|model| {
-                self.plan.domain_of_model(model) == domain && !self.parked.contains_key(&model)
-            });
-            if own && !window.outstanding.contains_key(&index) {
-                window.cursor = index;
-                return Some(index);
-            }
-            window.cursor = index + 1;
+    /// Returns the next sample of a domain: the earliest of the models that have not used up their
+    /// share of its window, so that a model that does not answer leaves room for the others.
+    fn next_of(&self, domain: usize) -> Option<(usize, u64)> {
+        let window = &self.windows[domain];
+        let live = || {
+            window
+                .models
+                .iter()
+                .filter(|model| self.lanes[**model].parked.is_none())
+        };
+        let count = live().count();
+        let out: usize = live().map(|model| self.lanes[*model].out).sum();
+        if out >= window.size {
+            return None;
         }
-        self.windows[domain].cursor = self.plan.len();
-        None
+        let share = (window.size / count.max(1)).max(1);
+        let room = live().filter(|model| self.lanes[**model].out < share);
+        room.filter_map(|model| Some((*model, self.lanes[*model].next?)))
+            .min_by_key(|(_, index)| *index)
+    }
+
+    /// Finds a model's next sample that is open and not out.
+    fn find_next(&mut self, model: usize) {
+        let models = self.lanes.len() as u64;
+        let mut block = self.lanes[model].block;
+        let mut next = None;
+        while block < self.plan.block_count() {
+            let index = u64::from(block) * models + u64::from(self.place(model, block));
+            let out = self.windows[self.lanes[model].domain]
+                .outstanding
+                .contains_key(&index);
+            if !out && !self.ledger.is_done(index) {
+                next = Some(index);
+                break;
+            }
+            block += 1;
+        }
+        self.lanes[model].block = block;
+        self.lanes[model].next = next;
+    }
+
+    /// Returns a model's place within a block.
+    fn place(&mut self, model: usize, block: u32) -> u32 {
+        if self.lanes.len() == 1 {
+            return 0;
+        }
+        if !self.orders.contains_key(&block) {
+            let mut places = vec![0; self.lanes.len()];
+            for (place, model) in self.plan.models_of_block(block).into_iter().enumerate() {
+                places[model] = u32::try_from(place).unwrap_or(u32::MAX);
+            }
+            if self.orders.len() >= ORDERS_KEPT {
+                self.orders.pop_first();
+            }
+            self.orders.insert(block, places);
+        }
+        self.orders.get(&block).map_or(0, |places| places[model])
     }
 
     /// Returns whether everything open belongs to parked models.
-    fn only_parked_left(&mut self, wall: Timestamp) -> bool {
-        if self.parked.is_empty() || self.next_round(wall).is_some() {
-            return false;
-        }
-        (0..self.windows.len()).all(|domain| {
-            let all_parked = self.windows[domain].outstanding.keys().all(|index| {
-                self.plan
-                    .model_at(*index)
-                    .is_some_and(|model| self.parked.contains_key(&model))
-            });
-            all_parked && self.next_open(domain).is_none()
-        })
+    fn only_parked_left(&self) -> bool {
+        let parked = self.lanes.iter().any(|lane| lane.parked.is_some());
+        parked
+            && self
+                .lanes
+                .iter()
+                .all(|lane| lane.parked.is_some() || (lane.out == 0 && lane.next.is_none()))
     }
 
-    fn nothing_out(&self) -> bool {
-        let live = |index: &u64| {
-            self.plan
-                .model_at(*index)
-                .is_some_and(|model| !self.parked.contains_key(&model))
-        };
-        !self
-            .windows
+    fn live_out(&self) -> usize {
+        self.lanes
             .iter()
-            .any(|window| window.outstanding.keys().any(live))
+            .filter(|lane| lane.parked.is_none())
+            .map(|lane| lane.out)
+            .sum()
     }
 
-    fn estimate(&self, index: u64) -> Amount {
+    fn estimate(&self, model: usize, index: u64) -> Amount {
         let (input, output) = self.plan.estimated_tokens(index);
-        let model = self.plan.model_at(index);
-        let price = model.and_then(|model| self.price(model));
+        let price = self
+            .plan
+            .document()
+            .models
+            .get(model)
+            .and_then(|model| model.price.as_ref());
         Amount {
             usd: price.map_or(0.0, |price| price.cost_usd(input, output)),
             requests: 1,
             tokens: input + output,
         }
-    }
-
-    fn price(&self, model: usize) -> Option<&Price> {
-        self.plan.document().models.get(model)?.price.as_ref()
     }
 
     /// Returns the counts per model, in the plan's order.
@@ -430,8 +541,21 @@ impl CampaignState {
         self.ledger.missing_count()
     }
 
-    /// Returns why nothing more is published, and which models are parked.
-    pub(super) fn standstill(&self) -> (Option<&str>, &BTreeMap<usize, String>) {
-        (self.ended.as_deref(), &self.parked)
+    /// Returns why nothing more is published.
+    pub(super) fn ended(&self) -> Option<&str> {
+        self.ended.as_deref()
+    }
+
+    /// Returns why a model is parked.
+    pub(super) fn parked(&self, model: usize) -> Option<&str> {
+        self.lanes.get(model)?.parked.as_deref()
+    }
+}
+
+fn amount_of(tally: &Tally) -> Amount {
+    Amount {
+        usd: tally.cost_usd,
+        requests: tally.requests,
+        tokens: tally.input_tokens + tally.output_tokens,
     }
 }

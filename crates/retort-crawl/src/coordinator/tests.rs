@@ -11,6 +11,7 @@ use retort_types::{Outcome, Sample, Timestamp};
 use tokio::time::Instant;
 
 use super::campaign::{CampaignState, Next};
+use crate::message::Tally;
 use crate::settings::CoordinatorSettings;
 
 const CATALOG: &str = r#"
@@ -19,12 +20,12 @@ accounts: { p: { provider: p, limits: { concurrency: 1 } }, q: { provider: q, li
 models: { a: { account: p, model: a }, b: { account: q, model: b } }
 "#;
 
-fn plan(more: &str) -> Plan {
+fn plan(catalog: &str, more: &str) -> Plan {
     let text = format!(
         "id: t\npurpose: p\nmodels: [a, b]\nsuites: [{{ inline: {{ name: s, prompts: [one, two, three, four] }}, samples: 5 }}]\n{more}"
     );
     let campaign = parse_campaign(&text, "test").unwrap();
-    Plan::build(campaign, &parse_catalog(CATALOG, "test").unwrap()).unwrap()
+    Plan::build(campaign, &parse_catalog(catalog, "test").unwrap()).unwrap()
 }
 
 struct World {
@@ -35,12 +36,16 @@ struct World {
 }
 
 fn world(more: &str, settings: CoordinatorSettings) -> World {
-    let plan = Arc::new(plan(more));
-    let catalog = parse_catalog(CATALOG, "test").unwrap();
+    world_of(CATALOG, more, settings)
+}
+
+fn world_of(catalog: &str, more: &str, settings: CoordinatorSettings) -> World {
+    let plan = Arc::new(plan(catalog, more));
+    let catalog = parse_catalog(catalog, "test").unwrap();
     let domains = resolve(&catalog, &plan.campaign().models).unwrap().domains;
     let (now, wall) = (Instant::now(), Timestamp::from_micros(1_000_000));
     let ledger = Ledger::new(plan.len());
-    let state = CampaignState::new(Arc::clone(&plan), ledger, domains, settings, (now, wall));
+    let state = CampaignState::new(Arc::clone(&plan), ledger, &domains, settings, (now, wall));
     World {
         state,
         plan,
@@ -106,7 +111,7 @@ fn every_sample_is_published_once_and_windows_bound_what_is_out() {
         }
     }
     assert_eq!(seen.len(), 40);
-    assert_eq!(world.state.next(world.wall), Next::Complete);
+    assert_eq!(world.state.next(), Next::Complete);
 }
 
 #[test]
@@ -163,17 +168,17 @@ fn free_domains_do_not_wait() {
 fn samples_without_a_receipt_are_published_again() {
     let mut world = world("", small());
     let first: BTreeSet<_> = world.fill().iter().map(|sample| sample.sample_id).collect();
-    assert!(world.state.stalled(world.now).is_empty());
+    assert!(world.state.stalled(world.now, |_| false).is_empty());
     world.now += Duration::from_mins(15);
     let again: BTreeSet<_> = world
         .state
-        .stalled(world.now)
+        .stalled(world.now, |_| false)
         .iter()
         .map(|sample| sample.sample_id)
         .collect();
     assert_eq!(first, again);
     assert!(
-        world.state.stalled(world.now).is_empty(),
+        world.state.stalled(world.now, |_| false).is_empty(),
         "published again at once"
     );
 }
@@ -207,9 +212,10 @@ fn parked_models_end_when_nothing_else_is_left() {
             break;
         }
     }
-    let Next::Close(models, reason) = world.state.next(world.wall) else {
+    let Next::Close(groups) = world.state.next() else {
         panic!("held samples must be ended")
     };
+    let (models, reason) = &groups[0];
     assert_eq!(
         (models[0].as_str(), reason.as_str()),
         ("a", "parked: unauthorized")
@@ -217,7 +223,7 @@ fn parked_models_end_when_nothing_else_is_left() {
     held.iter()
         .filter(|sample| sample.model.as_str() == "a")
         .for_each(|sample| world.end(sample, Outcome::NotAsked));
-    assert_eq!(world.state.next(world.wall), Next::CloseOut);
+    assert_eq!(world.state.next(), Next::CloseOut);
     assert_eq!(world.state.open_from(0, 100).len(), 17);
 }
 
@@ -248,4 +254,120 @@ fn a_pause_publishes_nothing_and_rounds_wait() {
     world.wall = world.wall.after(Duration::from_hours(1));
     assert_eq!(world.fill().len(), 40);
     assert_eq!(world.state.next_round(world.wall), None);
+}
+
+/// Both models on one account: they share a domain and its window.
+const SHARED: &str = r#"
+providers: { p: { wire: openai-chat, base_url: "http://127.0.0.1:1/v1" } }
+accounts: { p: { provider: p, limits: { concurrency: 1 } } }
+models: { a: { account: p, model: a }, b: { account: p, model: b } }
+"#;
+
+#[test]
+fn a_model_that_never_answers_leaves_room_for_its_neighbour() {
+    let mut world = world_of(
+        SHARED,
+        "",
+        CoordinatorSettings {
+            window_min: 4,
+            window_max: 4,
+            ..small()
+        },
+    );
+    let mut answered = 0;
+    for _ in 0..100 {
+        for sample in world.fill() {
+            if sample.model.as_str() == "b" {
+                answered += 1;
+                world.end(&sample, Outcome::Answered);
+            }
+        }
+    }
+    assert_eq!(answered, 20);
+    world.state.park(0, "connect_failed".to_owned());
+    assert!(world.fill().is_empty());
+    let Next::Close(groups) = world.state.next() else {
+        panic!("held samples must be ended")
+    };
+    assert_eq!(groups[0].1, "parked: connect_failed");
+}
+
+#[test]
+fn parked_models_do_not_wait_for_later_rounds() {
+    let more = "schedule: { rounds: 30, every: 24h }";
+    let mut world = world(
+        more,
+        CoordinatorSettings {
+            window_min: 100,
+            ..CoordinatorSettings::default()
+        },
+    );
+    let held = world.fill();
+    for model in 0..2 {
+        assert!(
+            world.state.park(model, "unauthorized".to_owned()),
+            "a park is news once"
+        );
+        assert!(!world.state.park(model, "unauthorized".to_owned()));
+    }
+    for sample in &held {
+        world.end(sample, Outcome::NotAsked);
+    }
+    assert_eq!(world.state.next(), Next::CloseOut);
+}
+
+#[test]
+fn a_deadline_ends_a_paused_campaign() {
+    let mut world = world("budget: { deadline: \"2026-01-01T00:00:00Z\" }", small());
+    world.state.paused = true;
+    assert!(world.fill().is_empty());
+    assert_eq!(world.state.next(), Next::Wait);
+    world.wall = "2026-01-02T00:00:00Z".parse().unwrap();
+    assert!(world.fill().is_empty());
+    assert_eq!(world.state.next(), Next::CloseOut);
+}
+
+#[test]
+fn what_workers_used_ends_a_budget_before_receipts_tell() {
+    let mut world = world("budget: { requests: 20 }", small());
+    let held = world.fill();
+    let live = Tally {
+        requests: 19,
+        ..Tally::default()
+    };
+    world.state.check_spent(&live);
+    assert_eq!(world.state.next(), Next::Wait);
+    world.state.check_spent(&Tally {
+        requests: 20,
+        ..live
+    });
+    let Next::Close(groups) = world.state.next() else {
+        panic!("held samples must be ended")
+    };
+    assert_eq!(groups[0].1, "the budget of 20 requests is used up");
+    assert!(!held.is_empty());
+}
+
+#[test]
+fn a_cancellation_can_be_taken_back() {
+    let mut world = world("", small());
+    world.state.end("cancelled".to_owned());
+    assert!(world.fill().is_empty());
+    world.state.unend("cancelled");
+    assert!(!world.fill().is_empty());
+    world.state.end("the budget is used up".to_owned());
+    world.state.unend("cancelled");
+    assert!(world.state.ended().is_some());
+}
+
+#[test]
+fn a_queue_that_nobody_owns_is_given_up() {
+    let mut world = world("", small());
+    let before = world.fill().len();
+    world.state.end("cancelled".to_owned());
+    for domain in ["p", "q"] {
+        world.state.drop_outstanding(&domain.parse().unwrap());
+    }
+    assert!(before > 0);
+    assert_eq!(world.state.next(), Next::CloseOut);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use retort_pace::LaneState;
 use retort_plan::Plan;
-use retort_types::{DomainId, ModelName, Timestamp};
+use retort_types::{DomainId, Timestamp};
 use tokio::time::Instant;
 
 use super::campaign::CampaignState;
@@ -25,25 +25,18 @@ pub(super) struct View {
     /// Requests per model at moments of the last seconds.
     history: VecDeque<(Instant, Vec<u64>)>,
     planned: Vec<u64>,
-    /// Places of the models in the plan.
-    numbers: BTreeMap<ModelName, usize>,
 }
 
 impl View {
     pub(super) fn new(plan: Arc<Plan>, started_at: Timestamp) -> Self {
         let per_model = plan.len() / (plan.model_count().max(1) as u64);
         let planned = vec![per_model; plan.model_count()];
-        let models = plan.document().models.iter().enumerate();
-        let numbers = models
-            .map(|(number, model)| (model.name.clone(), number))
-            .collect();
         Self {
             plan,
             started_at,
             workers: BTreeMap::new(),
             history: VecDeque::new(),
             planned,
-            numbers,
         }
     }
 
@@ -91,7 +84,7 @@ impl View {
             }
             for lane in report.pace.iter().flat_map(|pace| &pace.lanes) {
                 if let LaneState::Parked { reason } = &lane.state
-                    && let Some(model) = self.number(&lane.model)
+                    && let Some(model) = self.plan.model_number(&lane.model)
                 {
                     parked.push((model, reason.clone()));
                 }
@@ -100,14 +93,32 @@ impl View {
         parked
     }
 
-    fn number(&self, model: &ModelName) -> Option<usize> {
-        self.numbers.get(model).copied()
-    }
-
     fn reports(&self) -> impl Iterator<Item = (&DomainId, &DomainReport)> {
         self.workers
             .values()
             .flat_map(|heartbeat| &heartbeat.domains)
+    }
+
+    /// Returns what workers did since they started, all models together.
+    pub(super) fn live_total(&self) -> Tally {
+        let mut total = Tally::default();
+        self.live().iter().for_each(|tally| total.add(tally));
+        total
+    }
+
+    /// Returns whether a worker holds samples of a domain that it can still ask.
+    pub(super) fn holds(&self, domain: &DomainId) -> bool {
+        self.reports().any(|(id, report)| {
+            id == domain && (report.waiting_for.is_some() || report.queued + report.in_flight > 0)
+        })
+    }
+
+    /// Returns the domains that a worker waits for and does not own.
+    pub(super) fn unowned(&self) -> Vec<DomainId> {
+        let waiting = self
+            .reports()
+            .filter(|(_, report)| report.waiting_for.is_some());
+        waiting.map(|(domain, _)| domain.clone()).collect()
     }
 
     /// Returns what workers did since they started, per model in the plan's order.
@@ -115,7 +126,7 @@ impl View {
         let mut live = vec![Tally::default(); self.plan.model_count()];
         for (_, report) in self.reports() {
             for (model, tally) in &report.models {
-                if let Some(number) = self.number(model) {
+                if let Some(number) = self.plan.model_number(model) {
                     live[number].add(tally);
                 }
             }
@@ -144,7 +155,7 @@ impl View {
     pub(super) fn status(&self, campaign: &CampaignState, state: State, now: Timestamp) -> Status {
         let live = matches!(state, State::Asking | State::Waiting | State::Paused);
         let models = self.models(campaign, live);
-        let (ended, parked) = campaign.standstill();
+        let ended = campaign.ended();
         let waiting = self.waiting(campaign, now);
         let reason = match state {
             State::Waiting => waiting.as_ref().map(|waiting| waiting.reason.clone()),
@@ -154,10 +165,8 @@ impl View {
             | State::Sealing
             | State::Sealed
             | State::Interrupted => ended.map(str::to_owned).or_else(|| {
-                parked
-                    .values()
-                    .next()
-                    .map(|reason| format!("parked: {reason}"))
+                let parked = models.iter().find_map(|model| model.parked.as_ref());
+                parked.map(|reason| format!("parked: {reason}"))
             }),
         };
         let rate: f64 = models.iter().map(|model| model.rate_per_minute).sum();
@@ -196,7 +205,6 @@ impl View {
     }
 
     fn models(&self, campaign: &CampaignState, live: bool) -> Vec<ModelStatus> {
-        let (_, parked) = campaign.standstill();
         let lanes = self.lane_waits();
         let models = self.plan.document().models.iter().enumerate();
         models
@@ -210,7 +218,7 @@ impl View {
                 } else {
                     0.0
                 },
-                parked: parked.get(&number).cloned(),
+                parked: campaign.parked(number).map(str::to_owned),
                 waiting: lanes.get(&number).cloned(),
             })
             .collect()
@@ -242,7 +250,7 @@ impl View {
             }
             for lane in report.pace.iter().flat_map(|pace| &pace.lanes) {
                 if let LaneState::Blocked { until, reason } = &lane.state
-                    && let Some(number) = self.number(&lane.model)
+                    && let Some(number) = self.plan.model_number(&lane.model)
                 {
                     waits.insert(
                         number,

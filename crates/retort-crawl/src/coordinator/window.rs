@@ -11,6 +11,7 @@ use crate::settings::CoordinatorSettings;
 /// A published sample without a receipt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outstanding {
+    pub(super) model: usize,
     pub(super) published: Instant,
     pub(super) reserved: Amount,
 }
@@ -19,38 +20,29 @@ pub(super) struct Outstanding {
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) spec: DomainSpec,
-    /// The first index that may not have been looked at.
-    pub(super) cursor: u64,
+    /// Its models, by their places in the plan.
+    pub(super) models: Vec<usize>,
     pub(super) outstanding: BTreeMap<u64, Outstanding>,
     pub(super) size: usize,
     /// When the last receipt came, or the domain began.
     pub(super) progress: Instant,
-    /// The block the cursor stands in, with its models in order: looked up once per block.
-    pub(super) block: Option<(u32, Vec<usize>)>,
 }
 
 impl Window {
-    pub(super) fn new(spec: DomainSpec, settings: &CoordinatorSettings, now: Instant) -> Self {
+    pub(super) fn new(
+        spec: DomainSpec,
+        models: Vec<usize>,
+        settings: &CoordinatorSettings,
+        now: Instant,
+    ) -> Self {
         let size = size(&spec, settings);
         Self {
             spec,
-            cursor: 0,
+            models,
             outstanding: BTreeMap::new(),
             size,
             progress: now,
-            block: None,
         }
-    }
-
-    pub(super) fn has_room(&self) -> bool {
-        self.outstanding.len() < self.size
-    }
-
-    /// Returns the oldest index that holds this domain: unreceipted, or next to be published.
-    pub(super) fn oldest(&self) -> u64 {
-        self.outstanding
-            .first_key_value()
-            .map_or(self.cursor, |(index, _)| (*index).min(self.cursor))
     }
 }
 

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retort_client::{Exchange, HttpClient, HttpRequest};
-use retort_dataset::Writer;
+use retort_dataset::{SpoolError, Writer};
 use retort_pace::Settlement;
 use retort_types::record::{Asked, AttemptRecord, HttpFacts, Timing};
 use retort_types::{Digest, Disposition, Endpoint, Outcome, Reply, Sample, Timestamp};
 use retort_wire::Decoded;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::ask::{DecoderSink, Put, Target, decoded, failure, request};
-use super::scrub::scrub;
+use super::scrub::{holds, scrub};
 use crate::record::{RecordMaker, asked, not_sent};
 
 /// What every attempt of a worker needs.
@@ -22,6 +23,8 @@ pub(crate) struct Attempter {
     pub(crate) writer: Writer,
     pub(crate) maker: RecordMaker,
     pub(crate) allowance: Allowance,
+    /// Why replies can no longer be stored, once they cannot.
+    pub(crate) broken: watch::Sender<Option<String>>,
 }
 
 /// How often a sample may be asked.
@@ -102,9 +105,16 @@ impl Attempter {
     }
 
     /// Stores that a sample ended without being asked.
-    pub(crate) async fn not_asked(&self, sample: &Sample, target: &Target, reason: String) {
-        self.store(self.maker.not_asked(sample, &target.endpoint, reason))
-            .await;
+    pub(crate) async fn not_asked(
+        &self,
+        sample: &Sample,
+        target: &Target,
+        (attempts, reason): (u32, String),
+    ) {
+        let mut record = self.maker.not_asked(sample, &target.endpoint, reason);
+        // Attempts were made, and the row says how many; this is not one of them.
+        record.attempt_no = attempts;
+        self.store(record).await;
     }
 
     /// Stores that this program failed on an answer: the sample ends, its neighbours go on.
@@ -125,10 +135,17 @@ impl Attempter {
         }
     }
 
+    /// Returns once a record is safe. Full disks and failing stores are waited out.
     async fn store(&self, record: AttemptRecord) {
-        if let Err(error) = self.writer.append(Box::new(record)).await {
-            // Appending waits out full disks; it fails only when the writer itself is gone.
+        let spare = (weight(&record) > LARGE_BYTES).then(|| Box::new(stripped(&record)));
+        let stored = match (self.writer.append(Box::new(record)).await, spare) {
+            (Err(SpoolError::TooLarge { .. }), Some(spare)) => self.writer.append(spare).await,
+            (other, _) => other,
+        };
+        if let Err(error) = stored {
+            // The writer is gone: going on would throw paid replies away.
             tracing::error!(error = %error, "a record could not be stored");
+            self.broken.send_replace(Some(error.to_string()));
         }
     }
 
@@ -174,12 +191,50 @@ impl Attempter {
             timing,
             ..record
         };
-        if exchange.secret_echoed
-            && let Some(secret) = &target.secret
+        if let Some(secret) = &target.secret
+            && (exchange.secret_echoed || holds(&record, secret))
         {
             scrub(&mut record, secret);
         }
         (record, settlement)
+    }
+}
+
+/// Replies from this size on may be too large for the spool once they are written as JSON.
+const LARGE_BYTES: usize = 8 << 20;
+
+fn weight(record: &AttemptRecord) -> usize {
+    let reply = &record.reply;
+    let texts = [
+        &reply.text,
+        &reply.reasoning_text,
+        &reply.refusal_text,
+        &reply.tool_calls,
+        &reply.usage_raw,
+    ];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    // A token with its alternatives is some tens of bytes each.
+    texts
+        + reply
+            .tokens
+            .iter()
+            .map(|token| 64 * (1 + token.top.len()))
+            .sum::<usize>()
+}
+
+/// Returns what is kept of a record that is too large to be stored.
+fn stripped(record: &AttemptRecord) -> AttemptRecord {
+    AttemptRecord {
+        outcome: Outcome::Undecodable,
+        final_outcome: record.final_outcome.map(|_| Outcome::GaveUp),
+        reason: Some("the reply is too large to be stored".to_owned()),
+        reply: Reply::default(),
+        error: None,
+        timing: Timing {
+            itl_ms: Vec::new(),
+            ..record.timing.clone()
+        },
+        ..record.clone()
     }
 }
 

@@ -52,8 +52,8 @@ pub(super) struct Context {
     pub(super) settings: WorkerSettings,
     pub(super) targets: BTreeMap<ModelName, Arc<Known>>,
     pub(super) reports: Mutex<BTreeMap<DomainId, DomainReport>>,
+    pub(super) paces: Mutex<BTreeMap<DomainId, DomainState>>,
     pub(super) flush_wanted: Notify,
-    pub(super) flush_urgent: Notify,
     /// Domains that have something in the air or may still start something.
     pub(super) working_domains: watch::Sender<usize>,
 }
@@ -96,13 +96,18 @@ impl Context {
         drop(working.wait_for(|count| *count == 0).await);
     }
 
-    pub(super) async fn end(&self, sample: &Sample, reason: String) {
+    pub(super) async fn end(&self, sample: &Sample, attempts: u32, reason: String) {
         // A sample of an unknown model has no row to make; its queue keeps it for another worker.
         if let Some(target) = self.target(&sample.model) {
             self.attempter
-                .not_asked(sample, &target.target, reason)
+                .not_asked(sample, &target.target, (attempts, reason))
                 .await;
         }
+    }
+
+    /// Returns whether replies can no longer be stored: nothing may be asked then.
+    pub(super) fn is_broken(&self) -> bool {
+        self.attempter.broken.borrow().is_some()
     }
 
     pub(super) async fn reject(&self, delivery: Delivery, reason: &str) {
@@ -124,17 +129,21 @@ impl Context {
             .insert(domain.clone(), report);
     }
 
-    pub(super) async fn save_pace(&self, domain: &DomainId, state: &DomainState) {
-        if let Err(error) = self.pace_store.save(domain, state, self.clock()).await {
-            tracing::warn!(domain.id = %domain, error = %error, "the pace state could not be saved");
-        }
+    /// Takes a domain's pace to be saved soon.
+    pub(super) fn keep_pace(&self, domain: &DomainId, state: DomainState) {
+        self.paces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(domain.clone(), state);
     }
 
-    pub(super) fn want_flush(&self, urgent: bool) {
-        if urgent {
-            self.flush_urgent.notify_one();
-        } else {
-            self.flush_wanted.notify_one();
+    /// Saves the paces that were kept, apart from the dispatchers: a slow disk must not cost rate.
+    pub(super) async fn save_paces(&self) {
+        let paces = std::mem::take(&mut *self.paces.lock().unwrap_or_else(PoisonError::into_inner));
+        for (domain, state) in paces {
+            if let Err(error) = self.pace_store.save(&domain, &state, self.clock()).await {
+                tracing::warn!(domain.id = %domain, error = %error, "the pace state could not be saved");
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use super::attempt::{Ended, Turn};
 use super::context::{Context, Phase, Working};
 use super::lane::{Job, Lane};
 use super::registry::Admission;
-use crate::message::{Command, Control, DomainReport, Tally, parse};
+use crate::message::{CANCELLED, Command, Control, DEADLINE_PASSED, DomainReport, Tally, parse};
 
 /// How often a domain tells how it is doing and saves its pace.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
@@ -38,6 +38,8 @@ pub(super) struct Domain {
     context: Arc<Context>,
     /// Position among the worker's domains.
     number: usize,
+    /// Most samples it holds.
+    prefetch: usize,
     spec: DomainSpec,
     pacer: Pacer,
     lanes: Vec<Lane>,
@@ -56,7 +58,7 @@ pub(super) struct Domain {
 impl Domain {
     pub(super) fn new(
         context: Arc<Context>,
-        (number, spec): (usize, DomainSpec),
+        (number, spec, prefetch): (usize, DomainSpec, usize),
         pacer: Pacer,
         control: mpsc::Receiver<Control>,
         phase: watch::Receiver<Phase>,
@@ -71,6 +73,7 @@ impl Domain {
         Self {
             context,
             number,
+            prefetch,
             spec,
             pacer,
             lanes,
@@ -83,6 +86,13 @@ impl Domain {
             closed: Vec::new(),
             control,
             phase,
+        }
+    }
+
+    /// Obeys what was said while the domain was waited for.
+    pub(super) fn catch_up(&mut self, said: Vec<Control>) {
+        for control in said {
+            self.control(control);
         }
     }
 
@@ -108,14 +118,12 @@ impl Domain {
                     Some(delivery) => self.take_in(delivery).await,
                     None => delivering = false,
                 },
-                _ = report.tick() => self.report().await,
+                _ = report.tick() => self.report(),
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
-        self.report().await;
-        self.context
-            .save_pace(&self.spec.id, &self.pacer.state(self.now()))
-            .await;
+        self.report();
+        self.context.save_paces().await;
         drop(working);
         let closing = self.phase.wait_for(|phase| *phase == Phase::Close).await;
         drop(closing);
@@ -132,7 +140,8 @@ impl Domain {
     /// Starts every request the pace allows now; returns when to look again.
     fn start_what_may(&mut self) -> Instant {
         let idle = Instant::now() + REPORT_EVERY;
-        if *self.phase.borrow() != Phase::Work || self.context.writer().is_stalled() {
+        let resting = self.context.writer().is_stalled() || self.context.is_broken();
+        if *self.phase.borrow() != Phase::Work || resting {
             return idle;
         }
         loop {
@@ -295,10 +304,10 @@ impl Domain {
     /// Puts a sample in its lane, or ends it when it must not be asked.
     fn queue(&mut self, job: Job, not_before: Instant) {
         if let Some(reason) = self.unaskable(&job.sample) {
-            return self.end(&job.sample, reason);
+            return self.end(&job, reason);
         }
         let Some(&lane) = self.lane_of.get(&job.sample.model) else {
-            return self.end(&job.sample, "the model is not in this domain".to_owned());
+            return self.end(&job, "the model is not in this domain".to_owned());
         };
         let lane = &mut self.lanes[lane];
         if self.paused.contains(&job.sample.campaign) {
@@ -315,7 +324,7 @@ impl Domain {
             .deadline
             .is_some_and(|deadline| deadline <= self.context.clock().now())
         {
-            return Some("the campaign's deadline passed".to_owned());
+            return Some(DEADLINE_PASSED.to_owned());
         }
         for (campaign, models, reason) in &self.closed {
             if *campaign == sample.campaign && (models.is_empty() || models.contains(&sample.model))
@@ -332,11 +341,16 @@ impl Domain {
         }
     }
 
-    fn end(&mut self, sample: &Arc<Sample>, reason: String) {
-        self.tally(sample, None, Some(Outcome::NotAsked));
-        let (context, sample) = (Arc::clone(&self.context), Arc::clone(sample));
+    /// Ends a sample that is not asked, or not asked again.
+    fn end(&mut self, job: &Job, reason: String) {
+        self.tally(&job.sample, None, Some(Outcome::NotAsked));
+        let (context, sample, attempts) = (
+            Arc::clone(&self.context),
+            Arc::clone(&job.sample),
+            job.attempts,
+        );
         self.endings
-            .spawn(async move { context.end(&sample, reason).await });
+            .spawn(async move { context.end(&sample, attempts, reason).await });
     }
 
     fn control(&mut self, control: Control) {
@@ -353,6 +367,9 @@ impl Domain {
                     .iter_mut()
                     .for_each(|lane| lane.resume(&campaign));
                 self.paused.retain(|paused| *paused != campaign);
+                // A resume takes a cancellation back, and nothing else.
+                self.closed
+                    .retain(|(closed, _, reason)| *closed != campaign || reason != CANCELLED);
             }
             Command::Close { models, reason } => {
                 let meant = |job: &Job| {
@@ -364,21 +381,28 @@ impl Domain {
                     .iter_mut()
                     .flat_map(|lane| lane.take(meant))
                     .collect();
-                self.closed
-                    .push((campaign.clone(), models.clone(), reason.clone()));
+                let entry = (campaign.clone(), models.clone(), reason.clone());
+                if !self.closed.contains(&entry) {
+                    self.closed.push(entry);
+                }
                 for job in jobs {
-                    self.end(&job.sample, reason.clone());
+                    self.end(&job, reason.clone());
                 }
             }
         }
     }
 
-    /// Asks for a flush when nothing is left to start, so that the window moves on.
+    /// Asks for a flush when what waits for one keeps the window from moving on: when nothing is
+    /// left to do, or when it takes up half of what the domain may hold.
     fn flush_if_starved(&self) {
-        if !self.lanes.iter().any(Lane::has_ready)
-            && self.context.registry.held(self.number) > self.held()
-        {
-            self.context.want_flush(self.running.is_empty());
+        let waiting = self
+            .context
+            .registry
+            .held(self.number)
+            .saturating_sub(self.held());
+        let idle = self.held() == 0 && waiting > 0;
+        if idle || (waiting * 2 > self.prefetch && !self.lanes.iter().any(Lane::has_ready)) {
+            self.context.flush_wanted.notify_one();
         }
     }
 
@@ -386,7 +410,7 @@ impl Domain {
         self.running.len() + self.endings.len() + self.lanes.iter().map(Lane::len).sum::<usize>()
     }
 
-    async fn report(&mut self) {
+    fn report(&mut self) {
         let now = self.now();
         let report = DomainReport {
             pace: Some(self.pacer.status(now)),
@@ -396,9 +420,7 @@ impl Domain {
             models: self.tallies.clone(),
         };
         self.context.report(&self.spec.id, report);
-        self.context
-            .save_pace(&self.spec.id, &self.pacer.state(now))
-            .await;
+        self.context.keep_pace(&self.spec.id, self.pacer.state(now));
         self.end_overdue();
     }
 
@@ -412,7 +434,7 @@ impl Domain {
             .flat_map(|lane| lane.take(overdue))
             .collect();
         for job in jobs {
-            self.end(&job.sample, "the campaign's deadline passed".to_owned());
+            self.end(&job, DEADLINE_PASSED.to_owned());
         }
     }
 }

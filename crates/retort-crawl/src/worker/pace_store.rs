@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use retort_dataset::Store;
+use retort_dataset::{Store, StoreError};
 use retort_pace::DomainState;
 use retort_types::{DomainId, WallClock};
 
@@ -70,21 +70,22 @@ impl PaceStore {
         }
     }
 
-    /// Returns the newest state of a domain that can be read.
-    pub(super) async fn load(&self, domain: &DomainId) -> Option<DomainState> {
-        let mut names = self.names(domain).await;
+    /// Returns the newest state of a domain that can be read. Not knowing whether there is one is an
+    /// error: a quota that was spent must not be spent again.
+    pub(super) async fn load(&self, domain: &DomainId) -> Result<Option<DomainState>, StoreError> {
+        let mut names = self.names(domain).await?;
         while let Some(name) = names.pop() {
             let Ok(bytes) = self.store.get(&name).await else {
                 continue;
             };
             match serde_json::from_slice(&bytes) {
-                Ok(state) => return Some(state),
+                Ok(state) => return Ok(Some(state)),
                 Err(error) => {
                     tracing::warn!(domain.id = %domain, error = %error, "a pace state is unreadable");
                 }
             }
         }
-        None
+        Ok(None)
     }
 
     /// Saves a state unless it is the one saved last.
@@ -93,24 +94,30 @@ impl PaceStore {
         domain: &DomainId,
         state: &DomainState,
         clock: &dyn WallClock,
-    ) -> Result<(), retort_dataset::StoreError> {
+    ) -> Result<(), StoreError> {
         let Ok(text) = serde_json::to_string(state) else {
             return Ok(());
         };
+        if self
+            .saved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(domain)
+            == Some(&text)
         {
-            let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-            if saved.get(domain) == Some(&text) {
-                return Ok(());
-            }
-            saved.insert(domain.clone(), text.clone());
+            return Ok(());
         }
         self.store
             .put(
                 &format!("domains/{domain}/{}.json", fresh_id(clock)),
-                text.into(),
+                text.clone().into(),
             )
             .await?;
-        let names = self.names(domain).await;
+        self.saved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(domain.clone(), text);
+        let names = self.names(domain).await?;
         for old in names.iter().rev().skip(KEPT_STATES) {
             self.store.delete(old).await?;
         }
@@ -118,14 +125,10 @@ impl PaceStore {
     }
 
     /// Names of a domain's states, oldest first: the names sort by time.
-    async fn names(&self, domain: &DomainId) -> Vec<String> {
-        let mut names = self
-            .store
-            .list(&format!("domains/{domain}"))
-            .await
-            .unwrap_or_default();
+    async fn names(&self, domain: &DomainId) -> Result<Vec<String>, StoreError> {
+        let mut names = self.store.list(&format!("domains/{domain}")).await?;
         names.sort();
-        names
+        Ok(names)
     }
 }
 

@@ -6,6 +6,25 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+/// Returns whether a decoded text holds the secret: escapes and stream deltas hide it from a look at
+/// the bytes.
+pub(super) fn holds(record: &AttemptRecord, secret: &SecretHeader) -> bool {
+    let reply = &record.reply;
+    let texts = [
+        &reply.text,
+        &reply.reasoning_text,
+        &reply.refusal_text,
+        &reply.tool_calls,
+        &reply.usage_raw,
+    ];
+    let error = record
+        .error
+        .iter()
+        .flat_map(|error| [&error.message, &error.code, &error.kind]);
+    let mut texts = texts.into_iter().chain(error).flatten();
+    texts.any(|text| secret.is_echoed_in(text))
+}
+
 /// Replaces the secret in every text that came from the host. Tokens are dropped whole: they may
 /// hold it in pieces.
 pub(super) fn scrub(record: &mut AttemptRecord, secret: &SecretHeader) {

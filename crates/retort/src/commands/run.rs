@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use retort_broker::{Broker, MemoryBroker};
 use retort_client::HttpClient;
+use retort_crawl::control;
 use retort_crawl::submit::{self, SubmitError};
 use retort_crawl::worker::WorkerParts;
-use retort_crawl::{Coordinator, CoordinatorParts, Finish, PaceStore, SOFTWARE, State, Worker};
+use retort_crawl::{
+    Coordinator, CoordinatorParts, CrawlError, Finish, PaceStore, SOFTWARE, State, Worker,
+};
 use retort_dataset::{Committed, DatasetError, SpoolError, Store, Writer};
 use retort_plan::{Plan, Resolved};
 use retort_types::CampaignId;
@@ -28,6 +31,9 @@ use crate::{progress, secrets};
 
 /// The name of the only worker, in rows and file names.
 const WORKER: &str = "local";
+
+/// How often a stop that takes long says what it waits for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often the end of a recovery is looked for.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(10);
@@ -57,6 +63,9 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         fleet,
     } = loaded;
     print_terms(&plan, &catalog);
+    if args.retry_missing {
+        refuse_cancelled(&store, &plan.campaign().id).await?;
+    }
     let plan = submit_plan(&store, plan).await?;
     let (writer, committed) = start_writer(context, &store, &plan.campaign().id).await?;
     let broker: Arc<dyn Broker> = Arc::new(MemoryBroker::new());
@@ -90,12 +99,25 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         pace: config.pace.clone(),
     })
     .await?;
-    let finish = carry_out(&mut coordinator, worker).await?;
-    let code = finish_up(&mut coordinator, (&store, &plan), finish, args.json).await?;
+    let sealing = Sealing {
+        store: &store,
+        plan: &plan,
+        json: args.json,
+    };
+    let code = carry_out(&mut coordinator, worker, sealing).await?;
     if let Some(fleet) = fleet {
         fleet.shutdown();
     }
     Ok(code)
+}
+
+/// A cancelled campaign would end again at once whatever is asked for anew.
+async fn refuse_cancelled(store: &Store, id: &CampaignId) -> Result<(), Failure> {
+    if control::standing(store, id).await? == Some(control::Wish::Cancel) {
+        return Err(Failure::bad(format!("campaign `{id}` is cancelled"))
+            .hint(format!("take it back with `retort resume {id}`")));
+    }
+    Ok(())
 }
 
 /// Puts the campaign into the store, or finds it there.
@@ -155,24 +177,48 @@ fn pace_store(config: &Config) -> Result<PaceStore, Failure> {
     ))
 }
 
-/// Runs until done or stopped, then stops the worker without losing anything.
-async fn carry_out(coordinator: &mut Coordinator, mut worker: Worker) -> Result<Finish, Failure> {
+/// Runs until done or stopped, then stops the worker without losing anything, and seals.
+async fn carry_out(
+    coordinator: &mut Coordinator,
+    mut worker: Worker,
+    sealing: Sealing<'_>,
+) -> Result<u8, Failure> {
     let (stop, stopping) = watch::channel(false);
     let shown = tokio::spawn(progress::show(coordinator.statuses()));
     let interrupt = interrupts(stop);
     let finish = tokio::select! {
-        finish = coordinator.run(stopping) => finish,
+        finish = coordinator.run(stopping.clone()) => finish,
         error = worker.failed() => Err(error),
     };
     if matches!(finish, Ok(Finish::Stopped)) {
         note("stopping: waiting for the requests in the air; Ctrl-C again to give them up");
     }
-    let stopped = worker.stop().await;
+    let stopped = stop_worker(worker).await;
+    coordinator.settle().await;
+    let code = match finish {
+        Ok(finish) => finish_up(coordinator, sealing, finish, stopping).await,
+        Err(error) => Err(error.into()),
+    };
     interrupt.abort();
     shown.abort();
-    let finish = finish?;
     stopped?;
-    Ok(finish)
+    code
+}
+
+/// Stops a worker, and says every few seconds what it waits for.
+async fn stop_worker(worker: Worker) -> Result<(), CrawlError> {
+    let watcher = worker.watcher();
+    let stopping = worker.stop();
+    tokio::pin!(stopping);
+    loop {
+        tokio::select! {
+            stopped = &mut stopping => return stopped,
+            () = tokio::time::sleep(PATIENCE) => match watcher.stalled() {
+                Some(reason) => note(&format!("replies wait to be stored: {reason}")),
+                None => note("still waiting for requests in the air"),
+            }
+        }
+    }
 }
 
 /// The first Ctrl-C asks to stop; the second ends the process at once: the spool keeps what it has.
@@ -201,28 +247,41 @@ async fn wait_for_signal() {
     }
 }
 
+/// What is sealed, and how the result is told.
+struct Sealing<'a> {
+    store: &'a Store,
+    plan: &'a Plan,
+    json: bool,
+}
+
 async fn finish_up(
     coordinator: &mut Coordinator,
-    (store, plan): (&Store, &Plan),
+    sealing: Sealing<'_>,
     finish: Finish,
-    json: bool,
+    mut stopping: watch::Receiver<bool>,
 ) -> Result<u8, Failure> {
-    let id = plan.campaign().id.clone();
-    if finish == Finish::Stopped {
+    let Sealing { store, plan, json } = sealing;
+    let mut sealed = None;
+    if finish == Finish::Complete {
+        coordinator.tell(Some((State::Sealing, None))).await;
+        sealed = tokio::select! {
+            sealed = seal_campaign(store, plan) => Some(sealed?),
+            // Sealing again is safe, so nothing is waited for.
+            _ = stopping.wait_for(|stop| *stop) => None,
+        };
+    }
+    let Some(sealed) = sealed else {
         coordinator.tell(Some((State::Interrupted, None))).await;
         note("interrupted; the same command goes on from here");
         return Ok(INTERRUPTED);
-    }
-    coordinator.tell(Some((State::Sealing, None))).await;
-    let sealed = seal_campaign(store, plan).await?;
+    };
     coordinator
         .tell(Some((State::Sealed, Some(sealed.path.clone()))))
         .await;
-    let status = coordinator.statuses().borrow().clone();
+    let missing = coordinator.statuses().borrow().missing;
     if json {
-        let missing = status.missing;
         output::json(&Outcome {
-            campaign: id,
+            campaign: plan.campaign().id.clone(),
             finish: "sealed",
             planned: plan.len(),
             missing,
@@ -230,14 +289,14 @@ async fn finish_up(
         })?;
     } else {
         line(&sealed_table(store, plan, &sealed.path).await?);
-        if status.missing > 0 {
-            note(&format!(
-                "{} samples ended without a measurement; once the cause is gone: retort run … --retry-missing",
-                output::count(status.missing)
-            ));
-        }
     }
-    Ok(if status.missing > 0 { MISSING } else { 0 })
+    if missing > 0 {
+        note(&format!(
+            "{} samples ended without a measurement; once the cause is gone: retort run … --retry-missing",
+            output::count(missing)
+        ));
+    }
+    Ok(if missing > 0 { MISSING } else { 0 })
 }
 
 /// Checks every address before anything is asked: contact, scheme, host.
@@ -273,6 +332,9 @@ pub(super) fn explain(error: SubmitError) -> Failure {
         }
         SubmitError::CatalogChanged { .. } => Some(
             "undo the change of wire, address, model or options, or give the campaign another id; limits, keys and prices may change",
+        ),
+        SubmitError::DomainsChanged { .. } => Some(
+            "limits may change, but stay where they were: on the account, or on models and their groups",
         ),
         SubmitError::Store(_) | SubmitError::Damaged { .. } => None,
     };

@@ -169,3 +169,57 @@ fn rounds_wait_for_their_time() {
         (8, 4)
     );
 }
+
+#[test]
+fn a_run_that_waits_for_a_quota_can_be_cancelled() {
+    let world = world();
+    let first = world.start(&[]);
+    world.wait_until("requests", |world| served(world) >= 5);
+    assert_code(&world.command(&["pause", "test"]), 0);
+    let campaign = std::fs::read_to_string(world.path("campaign.yaml")).unwrap();
+    std::fs::write(
+        world.path("two.yaml"),
+        campaign.replace("\"test\"", "\"two\""),
+    )
+    .unwrap();
+    let mut command = world.retort();
+    command
+        .args(["run", "two.yaml"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let second = command.spawn().unwrap();
+    world.wait_until("the second run to wait", |world| {
+        text(&world.command(&["status", "two"])).contains("another run")
+    });
+    assert_code(&world.command(&["cancel", "two"]), 0);
+    assert_code(&finish(second), 3);
+    assert_code(&world.command(&["resume", "test"]), 0);
+    assert_code(&finish(first), 0);
+    assert_eq!(served(&world), 300);
+}
+
+#[test]
+fn rounds_keep_their_times_over_restarts() {
+    let world = world();
+    world.campaign(
+        &["m"],
+        4,
+        1,
+        json!({ "schedule": { "rounds": 2, "every": "6s" } }),
+    );
+    let begun = std::time::Instant::now();
+    let mut child = world.start(&[]);
+    while begun.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(1_500));
+        crate::support::signal(&child, "INT");
+        assert_code(&finish(child), 130);
+        child = world.start(&[]);
+    }
+    assert_code(&finish(child), 0);
+    assert!(begun.elapsed() >= Duration::from_secs(6));
+    assert!(
+        begun.elapsed() < Duration::from_secs(12),
+        "the clock of the rounds began again"
+    );
+    assert_eq!(served(&world), 8);
+}

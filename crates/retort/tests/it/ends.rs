@@ -344,3 +344,59 @@ fn a_missing_key_is_told_before_anything_is_asked() {
     );
     assert_eq!(world.stats()["providers"]["well"]["served"], 0);
 }
+
+#[test]
+fn retries_do_not_overrun_a_budget_of_requests() {
+    let world = world(&json!([{ "kind": "status", "status": 500 }]));
+    world.campaign(&["a"], 40, 1, json!({ "budget": { "requests": 60 } }));
+    // Slow retries, so that the budget ends while most samples are still to be asked again.
+    let flags = [
+        "--set",
+        "worker.retry_wait=2s",
+        "--set",
+        "pace.breaker.failures_to_open=1000",
+    ];
+    assert_code(&world.run(&flags), 3);
+    let requests = world.stats()["providers"]["sick"]["requests"]
+        .as_u64()
+        .unwrap();
+    // At most what was in the air when the budget ended, and what half a second lets out.
+    assert!(
+        (60..=80).contains(&requests),
+        "{requests} requests for a budget of 60"
+    );
+    let rows = world.table("responses", &["outcome", "attempts"]);
+    let told: u64 = rows.iter().filter_map(|row| row["attempts"].as_u64()).sum();
+    assert_eq!(
+        told, requests,
+        "the rows tell how often each sample was asked"
+    );
+}
+
+#[test]
+fn a_sick_model_does_not_hold_up_its_neighbour_on_the_same_account() {
+    let world = World::new(json!({
+        "providers": [{ "name": "p", "latency": { "ms": 5 }, "models": [{ "name": "a" }, { "name": "b" }],
+                        "faults": [{ "kind": "status", "status": 500, "models": ["a"] }] }]
+    }));
+    world.catalog(&[("p", json!({ "concurrency": 8 }))]);
+    world.campaign(&["a", "b"], 150, 1, json!({}));
+    let mut flags = HASTY.to_vec();
+    flags.extend([
+        "--set",
+        "coordinator.window_min=20",
+        "--set",
+        "coordinator.window_max=20",
+    ]);
+    assert_code(&world.run(&flags), 3);
+    assert_eq!(
+        count(&world, "b", "answered"),
+        150,
+        "{:?}",
+        by_model(&world)
+    );
+    assert_eq!(
+        count(&world, "a", "gave_up") + count(&world, "a", "not_asked"),
+        150
+    );
+}

@@ -8,7 +8,9 @@ need() {
 }
 need cargo "install Rust 1.95 or newer (rustup.rs)"
 need cc "install a C compiler (Debian: apt-get install gcc)"
-need sh "install a POSIX shell"
+need kill "install procps (Debian: apt-get install procps)"
+need prlimit "install util-linux (Debian: apt-get install util-linux)"
+need sha256sum "install coreutils (Debian: apt-get install coreutils)"
 
 # One feature set for the whole workspace, built once.
 cargo test --workspace --locked "$@"

@@ -253,7 +253,7 @@ impl Plan {
     }
 
     /// Returns what the plan will take: tokens, money and time. `domains` are those that
-    /// [`crate::resolve`] returns; a domain that is not among them counts as unlimited.
+    /// [`crate::resolve()`] returns; a domain that is not among them counts as unlimited.
     pub fn estimate(&self, domains: &[DomainSpec]) -> Estimate {
         Estimate::of(self, domains)
     }

@@ -277,6 +277,14 @@ impl Domain {
                 return;
             }
         };
+        if !self.lane_of.contains_key(&sample.model) || self.context.target(&sample.model).is_none()
+        {
+            tracing::warn!(model = %sample.model, "a sample of an unknown model goes to the dead letters");
+            self.context
+                .reject(delivery, "the worker does not know this model")
+                .await;
+            return;
+        }
         let (_, acker) = delivery.split();
         match self
             .context
@@ -332,13 +340,11 @@ impl Domain {
                 return Some(reason.clone());
             }
         }
-        match self.context.target(&sample.model) {
-            None => Some("the worker's catalog does not know this model".to_owned()),
-            Some(target) if target.identity != sample.endpoint => Some(
-                "the worker's catalog means another model by this name than the plan".to_owned(),
-            ),
-            Some(_) => None,
-        }
+        let target = self.context.target(&sample.model);
+        let other = target.filter(|target| target.identity != sample.endpoint);
+        other.map(|_| {
+            "the worker's catalog means another model by this name than the plan".to_owned()
+        })
     }
 
     /// Ends a sample that is not asked, or not asked again.

@@ -348,12 +348,16 @@ impl CampaignState {
             .then(|| self.rounds_begin.after(every.0.saturating_mul(open)))
     }
 
-    /// Returns whether nothing is out and a round is waited for.
+    /// Returns whether the open rounds are done and the next one is waited for.
     pub(super) fn waits_for_round(&self, wall: Timestamp) -> bool {
-        self.windows
-            .iter()
-            .all(|window| window.outstanding.is_empty())
-            && self.next_round(wall).is_some()
+        let open = self.rounds_open(wall);
+        let idle = |lane: &Lane| {
+            let later = lane
+                .next
+                .is_none_or(|index| self.plan.round_of(index) >= open);
+            lane.out == 0 && (later || lane.parked.is_some())
+        };
+        self.lanes.iter().all(idle) && self.next_round(wall).is_some()
     }
 
     fn rounds_open(&self, wall: Timestamp) -> u32 {

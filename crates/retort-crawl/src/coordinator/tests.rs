@@ -239,6 +239,10 @@ fn a_pause_publishes_nothing_and_rounds_wait() {
     world.state.paused = true;
     assert!(world.fill().is_empty());
     world.state.paused = false;
+    assert!(
+        !world.state.waits_for_round(world.wall),
+        "nothing was asked yet"
+    );
     let first = world.fill();
     assert_eq!(
         (

@@ -149,7 +149,7 @@ impl Coordinator {
             clock: Arc::clone(&parts.clock),
             worker_id: "coordinator".to_owned(),
         };
-        let view = View::new(Arc::clone(&parts.plan), now.1);
+        let view = View::new(Arc::clone(&parts.plan), now.1, tallies);
         let first = Arc::new(view.status(&state, State::Asking, now.1));
         let (statuses, _) = watch::channel(first);
         let mut own = Self {

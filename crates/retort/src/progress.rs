@@ -50,7 +50,7 @@ async fn bars(statuses: &mut watch::Receiver<Arc<Status>>) {
         .collect();
     loop {
         let status = Arc::clone(&statuses.borrow_and_update());
-        total.set_position(status.done);
+        total.set_position(ended(&status));
         total.set_message(summary(&status));
         for (bar, model) in models.iter().zip(&status.models) {
             bar.set_position(model.tally.ended());
@@ -76,7 +76,7 @@ async fn lines(statuses: &mut watch::Receiver<Arc<Status>>) {
             note(&format!(
                 "{} {}/{} {}",
                 status.campaign,
-                count(status.done),
+                count(ended(&status)),
                 count(status.planned),
                 summary(&status)
             ));
@@ -86,6 +86,11 @@ async fn lines(statuses: &mut watch::Receiver<Arc<Status>>) {
             return;
         }
     }
+}
+
+/// Returns how many samples ended, those included whose rows wait for their segment.
+fn ended(status: &Status) -> u64 {
+    status.models.iter().map(|model| model.tally.ended()).sum()
 }
 
 /// Returns what a campaign is doing, in one line.

@@ -25,10 +25,12 @@ pub(super) struct View {
     /// Requests per model at moments of the last seconds.
     history: VecDeque<(Instant, Vec<u64>)>,
     planned: Vec<u64>,
+    /// What earlier runs did, per model.
+    earlier: Vec<Tally>,
 }
 
 impl View {
-    pub(super) fn new(plan: Arc<Plan>, started_at: Timestamp) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, started_at: Timestamp, earlier: Vec<Tally>) -> Self {
         let per_model = plan.len() / (plan.model_count().max(1) as u64);
         let planned = vec![per_model; plan.model_count()];
         Self {
@@ -37,6 +39,7 @@ impl View {
             workers: BTreeMap::new(),
             history: VecDeque::new(),
             planned,
+            earlier,
         }
     }
 
@@ -170,7 +173,8 @@ impl View {
             }),
         };
         let rate: f64 = models.iter().map(|model| model.rate_per_minute).sum();
-        let open = self.plan.len().saturating_sub(campaign.done());
+        let ended: u64 = models.iter().map(|model| model.tally.ended()).sum();
+        let open = self.plan.len().saturating_sub(ended);
         let seconds_left = (rate > 0.0 && open > 0)
             .then(|| Duration::try_from_secs_f64(open as f64 * 60.0 / rate).ok())
             .flatten()
@@ -206,13 +210,14 @@ impl View {
 
     fn models(&self, campaign: &CampaignState, live: bool) -> Vec<ModelStatus> {
         let lanes = self.lane_waits();
+        let told = self.live();
         let models = self.plan.document().models.iter().enumerate();
         models
             .map(|(number, model)| ModelStatus {
                 model: model.name.clone(),
                 domain: model.domain.clone(),
                 planned: self.planned[number],
-                tally: campaign.tallies()[number].clone(),
+                tally: self.shown(number, &told, campaign),
                 rate_per_minute: if live {
                     self.rate_per_minute(number)
                 } else {
@@ -222,6 +227,19 @@ impl View {
                 waiting: lanes.get(&number).cloned(),
             })
             .collect()
+    }
+
+    /// Returns what is shown of a model: what workers told, which is ahead of the receipts, or what
+    /// receipts told, where the coordinator ended samples itself.
+    fn shown(&self, model: usize, told: &[Tally], campaign: &CampaignState) -> Tally {
+        let mut shown = self.earlier.get(model).cloned().unwrap_or_default();
+        shown.add(&told[model]);
+        let durable = &campaign.tallies()[model];
+        if durable.ended() > shown.ended() {
+            durable.clone()
+        } else {
+            shown
+        }
     }
 
     fn lane_waits(&self) -> BTreeMap<usize, Waiting> {

@@ -1,12 +1,13 @@
 //! Pay once: kills, Ctrl-C, full disks and failing stores lose nothing and re-ask next to nothing.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{World, assert_code, finish, kill, signal};
+use crate::support::{PATIENCE, World, assert_code, finish, kill, signal};
 
 /// Requests in the air at most.
 const IN_FLIGHT: u64 = 64;
@@ -170,6 +171,31 @@ fn a_full_disk_pauses_and_loses_nothing() {
     assert_eq!((served(&stats), paid_twice(&stats)), (400, 0), "{stats}");
 }
 
+/// Does something while no thread of a process runs.
+fn while_stopped(child: &Child, act: impl FnOnce()) {
+    signal(child, "STOP");
+    let threads = format!("/proc/{}/task", child.id());
+    let begun = Instant::now();
+    while !std::fs::read_dir(&threads)
+        .expect("the process lives")
+        .all(|thread| is_stopped(&thread.expect("readable").path()))
+    {
+        assert!(begun.elapsed() < PATIENCE, "the process does not stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    act();
+    signal(child, "CONT");
+}
+
+/// Returns whether a thread, by its folder below `/proc`, is stopped or gone.
+fn is_stopped(thread: &Path) -> bool {
+    // `id (name) state ...`, where the name may hold anything.
+    std::fs::read_to_string(thread.join("stat")).map_or(true, |stat| {
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        state.is_some_and(|rest| rest.starts_with('T'))
+    })
+}
+
 #[test]
 fn a_store_that_fails_for_a_while_loses_nothing() {
     let world = world();
@@ -177,16 +203,21 @@ fn a_store_that_fails_for_a_while_loses_nothing() {
     let child = world.start(&["--set", "writer.flush_every=200ms"]);
     let segments = world.path("data/campaigns/test/segments");
     world.wait_until("a segment", |_| segments.exists());
-    // A file where the folder was: every put fails until it is a folder again.
+    // A file where the folder was: every put fails until it is a folder again. The process is
+    // stopped meanwhile, or a put between the two steps would make the folder anew.
     let aside = world.path("data/campaigns/test/aside");
-    std::fs::rename(&segments, &aside).expect("same file system");
-    std::fs::write(&segments, b"").expect("the name is free");
+    while_stopped(&child, || {
+        std::fs::rename(&segments, &aside).expect("same file system");
+        std::fs::write(&segments, b"").expect("the name is free");
+    });
     world.wait_until("the writer to tell", |world| {
         !world.status()["writer"]["store_failing"].is_null()
     });
     std::thread::sleep(Duration::from_millis(500));
-    std::fs::remove_file(&segments).expect("ours");
-    std::fs::rename(&aside, &segments).expect("same file system");
+    while_stopped(&child, || {
+        std::fs::remove_file(&segments).expect("ours");
+        std::fs::rename(&aside, &segments).expect("same file system");
+    });
     assert_code(&finish(child), 0);
     assert_complete(&world, 400);
     let stats = world.stats();

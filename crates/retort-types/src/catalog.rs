@@ -4,10 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{AccountName, Digest, DomainId, Mode, ModelName, Outcome, ProviderName};
+
+/// What is escaped where a model's name stands in a path: all but RFC 3986's unreserved characters.
+const MODEL_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// A catalog file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,14 +42,44 @@ pub enum WireProtocol {
     OpenaiChat,
     /// `POST /completions`: raw continuation.
     OpenaiCompletions,
+    /// `POST /responses` of OpenAI and those compatible with it.
+    OpenaiResponses,
+    /// `POST /messages` of Anthropic and those compatible with it.
+    AnthropicMessages,
+    /// `generateContent` of the Gemini API and of Vertex AI.
+    Gemini,
+    /// `converse` of Amazon Bedrock.
+    BedrockConverse,
+    /// `POST /v2/chat` of Cohere.
+    CohereV2,
+    /// Ollama's own API: `chat`, and `generate` for raw continuation.
+    Ollama,
 }
 
 impl WireProtocol {
+    /// Every protocol.
+    pub const ALL: [Self; 8] = [
+        Self::OpenaiChat,
+        Self::OpenaiCompletions,
+        Self::OpenaiResponses,
+        Self::AnthropicMessages,
+        Self::Gemini,
+        Self::BedrockConverse,
+        Self::CohereV2,
+        Self::Ollama,
+    ];
+
     /// Returns the word used in files and columns.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OpenaiChat => "openai-chat",
             Self::OpenaiCompletions => "openai-completions",
+            Self::OpenaiResponses => "openai-responses",
+            Self::AnthropicMessages => "anthropic-messages",
+            Self::Gemini => "gemini",
+            Self::BedrockConverse => "bedrock-converse",
+            Self::CohereV2 => "cohere-v2",
+            Self::Ollama => "ollama",
         }
     }
 
@@ -49,19 +87,36 @@ impl WireProtocol {
     /// nothing when it cannot: raw text has no chat template, so it never becomes a chat.
     pub const fn for_mode(self, mode: Mode) -> Option<Self> {
         match (self, mode) {
-            (Self::OpenaiChat, Mode::Chat) => Some(Self::OpenaiChat),
             (Self::OpenaiChat | Self::OpenaiCompletions, Mode::Completion) => {
                 Some(Self::OpenaiCompletions)
             }
-            (Self::OpenaiCompletions, Mode::Chat) => None,
+            (Self::OpenaiCompletions, Mode::Chat)
+            | (
+                Self::OpenaiResponses
+                | Self::AnthropicMessages
+                | Self::Gemini
+                | Self::BedrockConverse
+                | Self::CohereV2,
+                Mode::Completion,
+            ) => None,
+            (Self::Ollama, Mode::Chat | Mode::Completion) | (_, Mode::Chat) => Some(self),
         }
     }
 
     /// Returns the path below `base_url` that the protocol uses unless the catalog says otherwise.
-    pub const fn default_path(self) -> &'static str {
-        match self {
-            Self::OpenaiChat => "/chat/completions",
-            Self::OpenaiCompletions => "/completions",
+    /// `{model}` stands for the model as sent.
+    pub const fn default_path(self, mode: Mode, streamed: bool) -> &'static str {
+        match (self, mode, streamed) {
+            (Self::OpenaiChat, _, _) => "/chat/completions",
+            (Self::OpenaiCompletions, _, _) => "/completions",
+            (Self::OpenaiResponses, _, _) => "/responses",
+            (Self::AnthropicMessages, _, _) => "/messages",
+            (Self::Gemini, _, false) => "/models/{model}:generateContent",
+            (Self::Gemini, _, true) => "/models/{model}:streamGenerateContent?alt=sse",
+            (Self::BedrockConverse, _, false) => "/model/{model}/converse",
+            (Self::BedrockConverse, _, true) => "/model/{model}/converse-stream",
+            (Self::CohereV2, _, _) | (Self::Ollama, Mode::Chat, _) => "/chat",
+            (Self::Ollama, Mode::Completion, _) => "/generate",
         }
     }
 }
@@ -80,7 +135,8 @@ pub struct Provider {
     pub wire: WireProtocol,
     /// Where: scheme, host and the path up to the protocol's own, as `https://api.openai.com/v1`.
     pub base_url: String,
-    /// Path of chat requests below `base_url`; the protocol's own unless set.
+    /// Path of chat requests below `base_url`; the protocol's own unless set. `{model}` stands for
+    /// the model as sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_path: Option<String>,
     /// Path of raw completion requests below `base_url`; the protocol's own unless set.
@@ -417,16 +473,19 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Returns the URL that prompts of `mode` are posted to, or nothing when it cannot be asked so.
-    pub fn url(&self, mode: Mode) -> Option<String> {
+    /// `streamed` says whether a streamed answer is asked for.
+    pub fn url(&self, mode: Mode, streamed: bool) -> Option<String> {
         let protocol = self.wire.for_mode(mode)?;
         let path = match mode {
             Mode::Chat => self.chat_path.as_deref(),
             Mode::Completion => self.completion_path.as_deref(),
         };
+        let path = path.unwrap_or(protocol.default_path(mode, streamed));
+        let model = utf8_percent_encode(&self.request_model, MODEL_IN_PATH).to_string();
         Some(format!(
             "{}{}",
             self.base_url,
-            path.unwrap_or(protocol.default_path())
+            path.replace("{model}", &model)
         ))
     }
 
@@ -541,6 +600,7 @@ mod tests {
     #[test]
     fn chat_templates_are_never_invented() {
         assert_eq!(WireProtocol::OpenaiCompletions.for_mode(Mode::Chat), None);
+        assert_eq!(WireProtocol::Gemini.for_mode(Mode::Completion), None);
         assert_eq!(
             WireProtocol::OpenaiChat.for_mode(Mode::Completion),
             Some(WireProtocol::OpenaiCompletions)

@@ -146,7 +146,7 @@ pub struct Decoder {
     status: u16,
     is_declared_stream: bool,
     framing: Framing,
-    assembler: Assembler,
+    assembler: Box<dyn Assemble>,
     overrides: Vec<ErrorOverride>,
     limits: AnnouncedLimits,
     /// The provider's time when the answer was sent, or ours when it arrived.
@@ -165,18 +165,36 @@ impl fmt::Debug for Decoder {
     }
 }
 
-/// Puts answers together, by protocol.
-enum Assembler {
-    Openai(openai::Assembler),
+/// Puts one answer together. Each protocol has its own; none panics on any input.
+pub(crate) trait Assemble: Send + Sync {
+    /// Reads a whole answer: a body that is no stream.
+    fn whole(&mut self, text: &str);
+
+    /// Reads one event of a stream by its name, empty when it has none, and its data. `since_sent`
+    /// is the time from sending to the arrival of its last byte.
+    fn event(&mut self, name: &str, data: &str, since_sent: Duration);
+
+    /// Reads an event that the body broke off in: it counts only when it is whole.
+    fn last_event(&mut self, name: &str, data: &str, since_sent: Duration);
+
+    /// Returns whether the stream's own last word was seen.
+    fn is_done(&self) -> bool;
+
+    /// Returns what came together.
+    fn finish(self: Box<Self>) -> Assembled;
 }
 
-impl Assembler {
-    fn new(protocol: WireProtocol, options: &WireOptions, now: Timestamp) -> Self {
-        match protocol {
-            WireProtocol::OpenaiChat | WireProtocol::OpenaiCompletions => {
-                Self::Openai(openai::Assembler::new(protocol, options, now))
-            }
+fn assembler(protocol: WireProtocol, options: &WireOptions, now: Timestamp) -> Box<dyn Assemble> {
+    match protocol {
+        WireProtocol::OpenaiChat | WireProtocol::OpenaiCompletions => {
+            Box::new(openai::Assembler::new(protocol, options, now))
         }
+        WireProtocol::OpenaiResponses => unimplemented!(),
+        WireProtocol::AnthropicMessages => unimplemented!(),
+        WireProtocol::Gemini => unimplemented!(),
+        WireProtocol::BedrockConverse => unimplemented!(),
+        WireProtocol::CohereV2 => unimplemented!(),
+        WireProtocol::Ollama => unimplemented!(),
     }
 }
 
@@ -209,7 +227,7 @@ impl Decoder {
                 kind.to_ascii_lowercase().contains("event-stream")
             }),
             framing,
-            assembler: Assembler::new(protocol, options, now),
+            assembler: assembler(protocol, options, now),
             overrides: options.error_overrides.clone(),
             limits,
             now,
@@ -237,7 +255,7 @@ impl Decoder {
             Framing::Unknown => {}
             Framing::Whole(whole) => whole.push(bytes),
             Framing::Events(parser) => {
-                let Assembler::Openai(assembler) = &mut self.assembler;
+                let assembler = &mut self.assembler;
                 parser.push(bytes, &mut |name, data| {
                     assembler.event(name, data, since_sent);
                 });
@@ -247,9 +265,8 @@ impl Decoder {
 
     /// Returns whether a stream's last word was seen, after which nothing more is worth waiting
     /// for. Usage may follow a finish reason, which alone is therefore not the last word here.
-    pub const fn is_done(&self) -> bool {
-        let Assembler::Openai(assembler) = &self.assembler;
-        assembler.is_done()
+    pub fn is_done(&self) -> bool {
+        self.assembler.is_done()
     }
 
     /// Returns what the answer said, given how its body ended.
@@ -341,8 +358,11 @@ enum BodyKind {
     Events,
 }
 
-fn assembled(framing: Framing, assembler: Assembler, last_arrival: Duration) -> (Assembled, Body) {
-    let Assembler::Openai(mut assembler) = assembler;
+fn assembled(
+    framing: Framing,
+    mut assembler: Box<dyn Assemble>,
+    last_arrival: Duration,
+) -> (Assembled, Body) {
     let (kind, is_overflown) = match framing {
         Framing::Unknown => (BodyKind::Empty, false),
         Framing::Whole(whole) => {

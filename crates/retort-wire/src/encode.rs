@@ -131,6 +131,12 @@ pub fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
     match ask.protocol {
         WireProtocol::OpenaiChat => openai::chat::encode(ask),
         WireProtocol::OpenaiCompletions => openai::completions::encode(ask),
+        WireProtocol::OpenaiResponses => unimplemented!(),
+        WireProtocol::AnthropicMessages => unimplemented!(),
+        WireProtocol::Gemini => unimplemented!(),
+        WireProtocol::BedrockConverse => unimplemented!(),
+        WireProtocol::CohereV2 => unimplemented!(),
+        WireProtocol::Ollama => unimplemented!(),
     }
 }
 
@@ -157,6 +163,7 @@ mod tests {
             WireProtocol::OpenaiCompletions => {
                 PromptInput::Text("Once upon a time\u{2028}there".to_owned())
             }
+            other => unreachable!("not among the protocols of these tests: {other}"),
         }
     }
 

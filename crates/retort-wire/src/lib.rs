@@ -12,6 +12,7 @@ mod headers;
 mod lenient;
 mod limits;
 mod openai;
+mod request;
 mod sse;
 
 pub use decode::{AnswerHead, BodyEnd, Decoded, Decoder};

@@ -41,7 +41,6 @@ pub(super) fn request(
         )
     };
     let protocol = endpoint.wire.for_mode(mode).ok_or_else(unaskable)?;
-    let url = endpoint.url(mode).ok_or_else(unaskable)?;
     let encoded = retort_wire::encode(&Ask {
         protocol,
         request_model: &endpoint.request_model,
@@ -51,6 +50,7 @@ pub(super) fn request(
         options: &endpoint.options,
     })
     .map_err(|error| error.to_string())?;
+    let url = endpoint.url(mode, encoded.streamed).ok_or_else(unaskable)?;
     let mut headers = encoded.headers;
     headers.extend(
         endpoint

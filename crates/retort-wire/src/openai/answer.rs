@@ -12,7 +12,7 @@ use super::logprobs::Tokens;
 use super::message::Content;
 use super::speech::Speech;
 use super::usage;
-use crate::decode::{Assembled, Fault};
+use crate::decode::{Assemble, Assembled, Fault};
 use crate::errors::{self, Found};
 use crate::lenient::Object;
 
@@ -51,41 +51,6 @@ impl Assembler {
             ttft: None,
             now,
         }
-    }
-
-    /// Returns whether the stream's own last word was seen.
-    pub(crate) const fn is_done(&self) -> bool {
-        self.is_done
-    }
-
-    /// Reads a whole answer.
-    pub(crate) fn whole(&mut self, text: &str) {
-        self.is_done = self.read(text, None);
-        if self.error.is_some() || self.has_answer {
-            return;
-        }
-        let Some(found) = errors::read_json(text, self.now) else {
-            return;
-        };
-        if text.trim_start().starts_with('[') {
-            // A list is no answer; some servers wrap errors so.
-            self.error = Some(found);
-        } else {
-            // No answer either, and perhaps its words tell why.
-            self.late_error = Some(found);
-        }
-    }
-
-    /// Reads one event of a stream.
-    pub(crate) fn event(&mut self, name: &str, data: &str, since_sent: Duration) {
-        if !self.event_is_readable(name, data, since_sent) {
-            self.fault.get_or_insert(Fault::Unreadable);
-        }
-    }
-
-    /// Reads an event that the body broke off in: it counts only when it is whole.
-    pub(crate) fn last_event(&mut self, name: &str, data: &str, since_sent: Duration) {
-        let _is_whole = self.event_is_readable(name, data, since_sent);
     }
 
     fn event_is_readable(&mut self, name: &str, data: &str, since_sent: Duration) -> bool {
@@ -185,10 +150,8 @@ impl Assembler {
             // A whole message beside or after deltas repeats them.
             delta.or(message.filter(|_| before == 0))
         };
-        let raw_text = choice.text.filter(|_| match self.protocol {
-            WireProtocol::OpenaiCompletions => true,
-            WireProtocol::OpenaiChat => message.is_none(),
-        });
+        let is_raw = self.protocol == WireProtocol::OpenaiCompletions;
+        let raw_text = choice.text.filter(|_| is_raw || message.is_none());
         self.has_answer |= match (raw_text, message) {
             (Some(raw), _) => self.speech.add_content(&Content::of(raw.get())),
             (None, Some(message)) => self.speech.add(message, is_whole),
@@ -216,15 +179,47 @@ impl Assembler {
             usage::read(raw.get(), &mut self.reply);
         }
     }
+}
 
-    /// Returns what came together.
-    pub(crate) fn finish(self) -> Assembled {
+impl Assemble for Assembler {
+    fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    fn whole(&mut self, text: &str) {
+        self.is_done = self.read(text, None);
+        if self.error.is_some() || self.has_answer {
+            return;
+        }
+        let Some(found) = errors::read_json(text, self.now) else {
+            return;
+        };
+        if text.trim_start().starts_with('[') {
+            // A list is no answer; some servers wrap errors so.
+            self.error = Some(found);
+        } else {
+            // No answer either, and perhaps its words tell why.
+            self.late_error = Some(found);
+        }
+    }
+
+    fn event(&mut self, name: &str, data: &str, since_sent: Duration) {
+        if !self.event_is_readable(name, data, since_sent) {
+            self.fault.get_or_insert(Fault::Unreadable);
+        }
+    }
+
+    fn last_event(&mut self, name: &str, data: &str, since_sent: Duration) {
+        let _is_whole = self.event_is_readable(name, data, since_sent);
+    }
+
+    fn finish(self: Box<Self>) -> Assembled {
         let Self {
             mut reply,
             mut tokens,
             speech,
             ..
-        } = self;
+        } = *self;
         let fault = self.fault.or(speech.fault());
         let has_finish_reason = reply.finish_reason_raw.is_some();
         reply.finish_reason = reply.finish_reason_raw.as_deref().map(normalised);

@@ -4,13 +4,19 @@ use retort_types::PromptInput;
 use serde::Serialize;
 use serde_json::json;
 
-use super::request;
+use super::request::{RESERVED, shared_fields};
 use crate::encode::{Ask, EncodeError, EncodedRequest};
+use crate::request;
 
 #[derive(Serialize)]
 struct SentMessage<'a> {
     role: &'a str,
     content: &'a str,
+}
+
+#[derive(Serialize)]
+struct Prompt<'a> {
+    messages: Vec<SentMessage<'a>>,
 }
 
 /// Returns the request, with the system text as its first message.
@@ -23,7 +29,7 @@ pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
             param: "echo",
         });
     }
-    let mut fields = request::shared_fields(ask, &params)?;
+    let mut fields = shared_fields(ask, &params)?;
     if let Some(alternatives) = request::alternatives(ask, &params)? {
         fields.insert("logprobs".to_owned(), json!(true));
         // Zero alternatives is the habit, and some servers take a written zero for "no logprobs".
@@ -34,7 +40,7 @@ pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
     if let Some(effort) = &params.reasoning_effort {
         fields.insert("reasoning_effort".to_owned(), json!(effort));
     }
-    request::finish(ask, &params, fields, ("messages", &messages))
+    request::finish(ask, &params, fields, (&RESERVED, &Prompt { messages }))
 }
 
 fn messages<'a>(ask: &Ask<'a>) -> Result<Vec<SentMessage<'a>>, EncodeError> {

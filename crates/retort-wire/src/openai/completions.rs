@@ -1,10 +1,17 @@
 //! `openai-completions`: a text to be continued to `POST /completions`.
 
 use retort_types::PromptInput;
+use serde::Serialize;
 use serde_json::json;
 
-use super::request;
+use super::request::{RESERVED, shared_fields};
 use crate::encode::{Ask, EncodeError, EncodedRequest};
+use crate::request;
+
+#[derive(Serialize)]
+struct Prompt<'a> {
+    prompt: &'a str,
+}
 
 /// Returns the request. No template is put around the text.
 pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
@@ -29,12 +36,12 @@ pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
             param: "reasoning_effort",
         });
     }
-    let mut fields = request::shared_fields(ask, &params)?;
+    let mut fields = shared_fields(ask, &params)?;
     if let Some(alternatives) = request::alternatives(ask, &params)? {
         fields.insert("logprobs".to_owned(), json!(alternatives));
     }
     if let Some(echo) = params.echo {
         fields.insert("echo".to_owned(), json!(echo));
     }
-    request::finish(ask, &params, fields, ("prompt", prompt))
+    request::finish(ask, &params, fields, (&RESERVED, &Prompt { prompt }))
 }

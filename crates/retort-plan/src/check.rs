@@ -5,7 +5,9 @@ mod catalog;
 mod url;
 
 pub(crate) use campaign::{campaign, exact_numbers as campaign_numbers, prompt_id};
-pub(crate) use catalog::catalog;
+#[cfg(test)]
+pub(crate) use catalog::is_date;
+pub(crate) use catalog::{catalog, price, violations};
 
 pub(crate) use self::catalog::{effective_auth, limit_group};
 

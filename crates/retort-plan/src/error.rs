@@ -11,6 +11,8 @@ pub enum Document {
     Catalog,
     /// A file of prompts.
     Prompts,
+    /// A file of prices.
+    Prices,
     /// A plan that was written earlier.
     Plan,
     /// Something else.
@@ -23,6 +25,7 @@ impl Document {
             Self::Campaign => "campaign",
             Self::Catalog => "catalog",
             Self::Prompts => "prompts",
+            Self::Prices => "prices",
             Self::Plan => "plan",
             Self::Other => "document",
         }
@@ -210,7 +213,7 @@ pub(crate) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// Returns the name nearest to `word`, when it is near: at most a third of its letters differ.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
     let allowed = (word.chars().count() / 3).max(1);
     known

@@ -11,18 +11,23 @@
 //! `round` × cells + position within the round.
 
 mod build;
+pub mod builtin;
 mod check;
+pub mod doctor;
 mod document;
 mod error;
 mod estimate;
+mod expand;
 #[cfg(test)]
 mod fixtures;
 pub mod limits;
 mod node;
 mod order;
 mod plan;
+mod prices;
 mod prompts;
 mod read;
+pub mod registry;
 mod resolve;
 pub mod suites;
 
@@ -31,6 +36,7 @@ pub use error::{Document, SpecError};
 pub use estimate::{DomainEstimate, ESTIMATE_RULES, Estimate, ModelEstimate, estimate_tokens};
 pub use order::ORDER_ALGORITHM;
 pub use plan::Plan;
+pub use prices::{Prices, apply_prices, parse_prices};
 pub use prompts::{inline_files, parse_prompts};
 pub use read::{TEXT_MAX_BYTES, parse_campaign, parse_catalog, parse_yaml};
 pub use resolve::{Resolved, resolve};

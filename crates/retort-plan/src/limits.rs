@@ -34,3 +34,14 @@ pub fn default_limits() -> Limits {
         ..Limits::default()
     }
 }
+
+/// Returns [`default_limits`] narrowed by what a provider documents; nothing becomes wider.
+pub fn narrowed_defaults(documented: &Limits) -> Limits {
+    let least =
+        |own: NonZeroU32, other: Option<NonZeroU32>| Some(other.map_or(own, |n| n.min(own)));
+    Limits {
+        requests_per_minute: least(DEFAULT_REQUESTS_PER_MINUTE, documented.requests_per_minute),
+        concurrency: least(DEFAULT_CONCURRENCY, documented.concurrency),
+        ..documented.clone()
+    }
+}

@@ -3,12 +3,13 @@
 //! JSON is read by the same parser: YAML 1.2 contains it, escapes and surrogate pairs included.
 
 use retort_types::campaign::{InlineSuite, PromptSpec};
+use retort_types::catalog::CatalogFile;
 use retort_types::{Campaign, Catalog};
 use serde::de::DeserializeOwned;
 use serde_saphyr::{DefaultMessageFormatter, Error as Fault, MessageFormatter};
 
 use crate::error::{Document, SpecError, suggest};
-use crate::{check, prompts};
+use crate::{check, expand, prompts};
 
 /// Longest campaign, catalog or file of prompts, in bytes: 250,000 prompts of a paragraph each.
 pub const TEXT_MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -71,16 +72,17 @@ pub fn parse_campaign(text: &str, name: &str) -> Result<Campaign, SpecError> {
     Ok(campaign)
 }
 
-/// Reads a catalog.
+/// Reads a catalog. Built-in providers and facts of the registry that it names are filled in.
 ///
 /// `name` stands in front of messages, as the path the text was read from.
 ///
 /// # Errors
 /// When the text is not YAML or JSON, has unknown or repeated keys, or breaks a rule.
 pub fn parse_catalog(text: &str, name: &str) -> Result<Catalog, SpecError> {
-    let catalog: Catalog = parse(text, name, Document::Catalog)?;
-    check::catalog(&catalog).map_err(|error| error.located_in(Document::Catalog, text, name))?;
-    Ok(catalog)
+    let file: CatalogFile = parse(text, name, Document::Catalog)?;
+    expand::catalog(file)
+        .and_then(|catalog| check::catalog(&catalog).map(|()| catalog))
+        .map_err(|error| error.located_in(Document::Catalog, text, name))
 }
 
 /// Reads any other document of YAML or JSON as strictly as campaigns are read.
@@ -192,6 +194,7 @@ fn word(document: Document) -> &'static str {
         Document::Campaign => "campaign",
         Document::Catalog => "catalog",
         Document::Prompts => "list of prompts",
+        Document::Prices => "list of prices",
         Document::Plan => "plan",
         Document::Other => "document",
     }
@@ -255,7 +258,9 @@ fn hint_for_missing(field: &str) -> Option<&'static str> {
         "id" => "an id names the campaign in the store, as in `id: first-look`",
         "models" => "list the models to ask, by their names in the catalog",
         "suites" => "list what to ask, as in `suites: [{suite: style}]`",
-        "as_of" | "source" => "a price or relation counts only with the day it was read and where",
+        "as_of" | "source" => {
+            "a price, limit or relation counts only with the day it was read and where"
+        }
         "account" => "a model names the account whose quota pays for it",
         "provider" => "an account names its provider",
         _ => return None,

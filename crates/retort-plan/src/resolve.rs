@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use retort_types::catalog::{Account, Catalog, Endpoint, Model, Provider};
+use retort_types::catalog::{Account, Catalog, Endpoint, LimitScope, Model, Provider};
 use retort_types::ids::slug;
 use retort_types::{DomainId, DomainSpec, LaneSpec, Limits, ModelName};
 
 use crate::check::{self, effective_auth, limit_group};
 use crate::error::{SpecError, steps, suggest};
-use crate::limits::default_limits;
+use crate::limits::{default_limits, narrowed_defaults};
 
 /// The catalog's rows of some models, resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,9 +29,10 @@ struct Rows<'a> {
 
 /// Resolves `models` against `catalog`.
 ///
-/// An account that states any limit is one domain, named after it, and its models' limits apply
-/// within. Otherwise each limit group of the account is a domain named `account.group`, limited
-/// as the group says or, when it says nothing, by [`default_limits`].
+/// An account that states any limit, or whose provider documents some per account, is one domain,
+/// named after it, and its models' limits apply within. Otherwise each limit group of the account
+/// is a domain named `account.group`, limited as the group says or, when it says nothing, by what
+/// the provider documents per model and by [`default_limits`].
 ///
 /// # Errors
 /// When the catalog breaks a rule, does not know a model, or two domains would share a name.
@@ -99,13 +100,38 @@ fn rows<'a>(
     })
 }
 
+/// Returns the limits of everything on the account together: its own, else those its provider
+/// documents per account.
+fn account_limits(rows: &Rows<'_>) -> Limits {
+    if !rows.account.limits.is_empty() {
+        return rows.account.limits.clone();
+    }
+    match &rows.provider.default_limits {
+        Some(documented) if documented.per == LimitScope::Account => {
+            narrowed_defaults(&documented.limits)
+        }
+        Some(_) | None => Limits::default(),
+    }
+}
+
+/// Returns the limits of a model for which nobody states any.
+fn model_defaults(rows: &Rows<'_>) -> Limits {
+    match &rows.provider.default_limits {
+        Some(documented) if documented.per == LimitScope::Model => {
+            narrowed_defaults(&documented.limits)
+        }
+        Some(_) | None => default_limits(),
+    }
+}
+
 /// Returns the domain that pays, without lanes, and the unshortened name it is known by.
 fn domain(rows: &Rows<'_>) -> Result<(DomainSpec, String), SpecError> {
     let account = rows.model.account.as_str();
-    let (shown, full_name, limits) = if rows.account.limits.is_empty() {
+    let shared = account_limits(rows);
+    let (shown, full_name, limits) = if shared.is_empty() {
         let group = limit_group(rows.name, rows.model);
         let limits = if rows.model.limits.is_empty() {
-            default_limits()
+            model_defaults(rows)
         } else {
             rows.model.limits.clone()
         };
@@ -116,8 +142,7 @@ fn domain(rows: &Rows<'_>) -> Result<(DomainSpec, String), SpecError> {
             limits,
         )
     } else {
-        let limits = rows.account.limits.clone();
-        (account.to_owned(), account.to_owned(), limits)
+        (account.to_owned(), account.to_owned(), shared)
     };
     let id = DomainId::new(&slug(&shown)).map_err(|error| {
         SpecError::catalog(steps!["models", rows.name.as_str()], error.to_string())
@@ -132,7 +157,7 @@ fn domain(rows: &Rows<'_>) -> Result<(DomainSpec, String), SpecError> {
 
 /// Returns the model's lane. In a domain of one group the limits stand at the domain.
 fn lane(rows: &Rows<'_>) -> LaneSpec {
-    let limits = if rows.account.limits.is_empty() {
+    let limits = if account_limits(rows).is_empty() {
         Limits::default()
     } else {
         rows.model.limits.clone()

@@ -84,6 +84,7 @@ fn provider_row(spec: &ProviderSpec, address: SocketAddr) -> Provider {
         headers: BTreeMap::new(),
         sample_id_header: Some(crate::SAMPLE_ID_HEADER.to_owned()),
         options: WireOptions::default(),
+        default_limits: None,
     }
 }
 
@@ -95,6 +96,7 @@ fn model_row(account: AccountName, model: &str) -> Model {
         limits: Limits::default(),
         price: None,
         overrides: WireOptions::default(),
+        registry: None,
         vendor: Some("retort-sim".to_owned()),
         family: None,
         base: None,

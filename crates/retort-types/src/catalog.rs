@@ -1,14 +1,21 @@
 //! The catalog: who serves which model, on whose account, within which limits. Pure data.
 
+mod file;
+mod limits;
+mod model;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroU64};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{AccountName, Digest, DomainId, Mode, ModelName, Outcome, ProviderName};
+
+pub use file::{CatalogFile, ProviderRow};
+pub use limits::{DefaultLimits, LimitScope, Limits};
+pub use model::{KnownRelation, Model, Price, RelationKind};
 
 /// What is escaped where a model's name stands in a path: all but RFC 3986's unreserved characters.
 const MODEL_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
@@ -17,7 +24,7 @@ const MODEL_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// A catalog file.
+/// A catalog: complete rows. How people write them down is a [`CatalogFile`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Catalog {
@@ -157,6 +164,9 @@ pub struct Provider {
     /// Quirks of this provider's dialect.
     #[serde(default, skip_serializing_if = "WireOptions::is_empty")]
     pub options: WireOptions,
+    /// Limits that apply where neither an account nor a model states any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_limits: Option<DefaultLimits>,
 }
 
 /// Quirks of a dialect. Absent fields mean the protocol's own habit.
@@ -288,6 +298,27 @@ impl Auth {
         self.header.as_deref().unwrap_or("authorization")
     }
 
+    /// Returns how requests are authorised when `over` stands over `below`. Who names a secret of
+    /// its own does not also get the one below.
+    pub fn joined(below: Option<&Self>, over: Option<&Self>) -> Option<Self> {
+        let (below, over) = match (below, over) {
+            (None, None) => return None,
+            (Some(auth), None) | (None, Some(auth)) => return Some(auth.clone()),
+            (Some(below), Some(over)) => (below, over),
+        };
+        let secret = if over.env.is_some() || over.file.is_some() {
+            over
+        } else {
+            below
+        };
+        Some(Self {
+            header: over.header.clone().or_else(|| below.header.clone()),
+            prefix: over.prefix.clone().or_else(|| below.prefix.clone()),
+            env: secret.env.clone(),
+            file: secret.file.clone(),
+        })
+    }
+
     /// Returns the text before the secret.
     pub fn prefix_text(&self) -> &str {
         match (&self.prefix, &self.header) {
@@ -310,132 +341,6 @@ pub struct Account {
     /// Limits of everything asked on this account together.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
-}
-
-/// Limits. Absent ones do not limit; none is ever zero.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Requests per minute, spread evenly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests_per_minute: Option<NonZeroU32>,
-    /// Tokens of prompts and answers together per minute.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokens_per_minute: Option<NonZeroU64>,
-    /// Tokens of prompts per minute.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input_tokens_per_minute: Option<NonZeroU64>,
-    /// Tokens of answers per minute.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output_tokens_per_minute: Option<NonZeroU64>,
-    /// Requests per UTC day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests_per_day: Option<NonZeroU32>,
-    /// Requests at the same time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<NonZeroU32>,
-}
-
-impl Limits {
-    /// Returns whether nothing is limited.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// A model: what is asked for, by which name, and what is publicly known of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    /// The account it is asked on.
-    pub account: AccountName,
-    /// The model's name as sent to the provider.
-    pub model: String,
-    /// Models of one account that share limits; a group of its own unless set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit_group: Option<String>,
-    /// Limits of this model or its group, within the account's.
-    #[serde(default, skip_serializing_if = "Limits::is_empty")]
-    pub limits: Limits,
-    /// What it costs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price: Option<Price>,
-    /// Quirks of this model over its provider's.
-    #[serde(default, skip_serializing_if = "WireOptions::is_empty")]
-    pub overrides: WireOptions,
-    /// Who made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vendor: Option<String>,
-    /// The family it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub family: Option<String>,
-    /// The base model it was tuned from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<String>,
-    /// Its tokenizer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokenizer: Option<String>,
-    /// When it was released, as `YYYY-MM` or `YYYY-MM-DD`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub released: Option<String>,
-    /// What is publicly known of its origin. Selects controls; never enters evidence.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub known_relations: Vec<KnownRelation>,
-}
-
-/// A price, in US dollars per million tokens. Without a source there is no price.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    /// US dollars per million tokens of prompts.
-    pub input: f64,
-    /// US dollars per million tokens of answers.
-    pub output: f64,
-    /// The day it was read, as `YYYY-MM-DD`.
-    pub as_of: String,
-    /// Where it was read.
-    pub source: String,
-}
-
-impl Price {
-    /// Returns what this many tokens cost, in US dollars.
-    pub fn cost_usd(&self, input_tokens: u64, output_tokens: u64) -> f64 {
-        (input_tokens as f64 * self.input + output_tokens as f64 * self.output) / 1e6
-    }
-}
-
-/// A publicly known relation of a model to another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KnownRelation {
-    /// The other model, base or family.
-    pub to: String,
-    /// What relates them.
-    pub kind: RelationKind,
-    /// How sure the source is: `documented`, `reported` or `disputed`.
-    pub confidence: String,
-    /// Where it says so.
-    pub source: String,
-}
-
-/// What relates two models.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum RelationKind {
-    /// Tuned from it.
-    FineTune,
-    /// Trained on its outputs.
-    Distillation,
-    /// Merged from it.
-    Merge,
-    /// The same weights under another name.
-    SameModel,
-    /// Made by the same maker in the same line.
-    Sibling,
-    /// Known to be unrelated.
-    Unrelated,
 }
 
 /// Everything a worker needs to ask one model in one mode: the catalog's rows, resolved.

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use retort_types::catalog::{Account, Auth, Catalog, KnownRelation, Model, Price, Provider};
+use retort_types::catalog::{
+    Account, Auth, Catalog, DefaultLimits, KnownRelation, Model, Price, Provider,
+};
 use retort_types::{AccountName, Limits, ModelName, ProviderName};
 
+use crate::builtin;
 use crate::check::{PARAM_NAMES, inexact_number, reserved_field, url};
 use crate::error::{Document, SpecError, steps, suggest};
 
@@ -13,19 +16,36 @@ const CONFIDENCES: [&str; 3] = ["documented", "reported", "disputed"];
 
 /// Returns the first rule that `catalog` breaks.
 pub(crate) fn catalog(catalog: &Catalog) -> Result<(), SpecError> {
+    match violations(catalog).into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// Returns the rules that `catalog` breaks: the first of each row.
+pub(crate) fn violations(catalog: &Catalog) -> Vec<SpecError> {
+    let mut errors = Vec::new();
+    let mut note = |place: [&str; 2], result: Result<(), SpecError>| {
+        if let Err(error) = result {
+            errors.push(error.below(steps![place[0], place[1]]));
+        }
+    };
     for (name, row) in &catalog.providers {
-        provider(catalog, name, row)
-            .map_err(|error| error.below(steps!["providers", name.as_str()]))?;
+        note(["providers", name.as_str()], provider(catalog, name, row));
     }
     for (name, row) in &catalog.accounts {
-        account(catalog, row).map_err(|error| error.below(steps!["accounts", name.as_str()]))?;
+        note(["accounts", name.as_str()], account(catalog, row));
     }
     let mut groups = BTreeMap::new();
     for (name, row) in &catalog.models {
-        model(catalog, row)
-            .and_then(|()| group(&mut groups, name, row))
-            .map_err(|error| error.below(steps!["models", name.as_str()]))?;
+        let result = model(catalog, row).and_then(|()| group(&mut groups, name, row));
+        note(["models", name.as_str()], result);
     }
+    errors.extend(exact_numbers(catalog).err());
+    errors
+}
+
+fn exact_numbers(catalog: &Catalog) -> Result<(), SpecError> {
     let value = serde_json::to_value(catalog)
         .map_err(|error| SpecError::catalog(Vec::new(), error.to_string()))?;
     match inexact_number(&value) {
@@ -75,7 +95,26 @@ fn provider(catalog: &Catalog, name: &ProviderName, row: &Provider) -> Result<()
             return Err(SpecError::catalog(here(), message));
         }
     }
+    if let Some(limits) = &row.default_limits {
+        default_limits(limits).map_err(|error| error.below(steps!["default_limits"]))?;
+    }
     options(&row.options).map_err(|error| error.below(steps!["options"]))
+}
+
+fn default_limits(row: &DefaultLimits) -> Result<(), SpecError> {
+    if row.limits.is_empty() {
+        return Err(SpecError::catalog(steps!["limits"], "no limit is stated"));
+    }
+    if !is_date(&row.as_of, true) {
+        let message = format!("`{}` is not a day or month", row.as_of);
+        return Err(SpecError::catalog(steps!["as_of"], message)
+            .with_hint("write when the limits were read as YYYY-MM or YYYY-MM-DD"));
+    }
+    if !row.source.starts_with("https://") {
+        let message = "limits are documented at an https URL";
+        return Err(SpecError::catalog(steps!["source"], message));
+    }
+    Ok(())
 }
 
 fn auth(auth: &Auth) -> Result<(), SpecError> {
@@ -134,7 +173,8 @@ fn options(options: &retort_types::catalog::WireOptions) -> Result<(), SpecError
 
 fn account(catalog: &Catalog, row: &Account) -> Result<(), SpecError> {
     let Some(provider) = catalog.providers.get(&row.provider) else {
-        let known = catalog.providers.keys().map(ProviderName::as_str);
+        let mut known: Vec<&str> = catalog.providers.keys().map(ProviderName::as_str).collect();
+        known.extend(builtin::names());
         let message = format!("unknown provider `{}`", row.provider);
         return Err(SpecError::catalog(steps!["provider"], message)
             .with_hint(suggest(row.provider.as_str(), known)));
@@ -156,24 +196,8 @@ fn account(catalog: &Catalog, row: &Account) -> Result<(), SpecError> {
 }
 
 /// Returns how requests on `account` are authorised: the provider's setting under the account's.
-/// An account that names a secret of its own does not also get the provider's.
 pub(crate) fn effective_auth(provider: &Provider, account: &Account) -> Option<Auth> {
-    let (below, over) = match (&provider.auth, &account.auth) {
-        (None, None) => return None,
-        (Some(auth), None) | (None, Some(auth)) => return Some(auth.clone()),
-        (Some(below), Some(over)) => (below, over),
-    };
-    let secret = if over.env.is_some() || over.file.is_some() {
-        over
-    } else {
-        below
-    };
-    Some(Auth {
-        header: over.header.clone().or_else(|| below.header.clone()),
-        prefix: over.prefix.clone().or_else(|| below.prefix.clone()),
-        env: secret.env.clone(),
-        file: secret.file.clone(),
-    })
+    Auth::joined(provider.auth.as_ref(), account.auth.as_ref())
 }
 
 fn model(catalog: &Catalog, row: &Model) -> Result<(), SpecError> {
@@ -213,7 +237,7 @@ fn model(catalog: &Catalog, row: &Model) -> Result<(), SpecError> {
     options(&row.overrides).map_err(|error| error.below(steps!["overrides"]))
 }
 
-fn price(price: &Price) -> Result<(), SpecError> {
+pub(crate) fn price(price: &Price) -> Result<(), SpecError> {
     for (key, usd) in [("input", price.input), ("output", price.output)] {
         if !usd.is_finite() || usd < 0.0 {
             return Err(
@@ -252,7 +276,7 @@ fn relation(relation: &KnownRelation) -> Result<(), SpecError> {
 }
 
 /// Returns whether `text` is `YYYY-MM-DD` or, if `month_will_do`, `YYYY-MM`.
-fn is_date(text: &str, month_will_do: bool) -> bool {
+pub(crate) fn is_date(text: &str, month_will_do: bool) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let digits = |part: &str, length: usize| {
         part.len() == length && part.chars().all(|c| c.is_ascii_digit())

@@ -8,6 +8,7 @@ mod lane;
 mod pace_store;
 mod registry;
 mod scrub;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -24,8 +25,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use ask::{Target, Tried, try_once};
+pub use ask::{Composed, Target, Unaskable};
 pub use pace_store::PaceStore;
+pub use trial::{Trial, Tried, try_once};
 
 use crate::CrawlError;
 use crate::message::{

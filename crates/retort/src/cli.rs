@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use retort_types::CampaignId;
+use retort_types::{CampaignId, WireProtocol};
 
 /// Finds out where language models come from.
 ///
@@ -32,6 +32,9 @@ pub(crate) struct Global {
     /// The catalog of models [default: models.yaml beside the campaign].
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) catalog: Option<String>,
+    /// Prices for models whose catalog rows state none: provider, model as sent, price.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) prices: Option<String>,
     /// Who to write to about our requests; part of the User-Agent, required beyond this machine.
     #[arg(long, global = true, value_name = "MAIL-OR-URL")]
     pub(crate) contact: Option<String>,
@@ -70,7 +73,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example: retort plan campaign.yaml --catalog models.yaml")]
     Plan(PlanArgs),
     /// Check configuration and keys with one cheap request per model.
-    #[command(after_help = "Example: retort check campaign.yaml --offline")]
+    #[command(after_help = "Example: retort check campaign.yaml --offline\n\n\
+        Shows what each model is sent as a curl command, its key as a variable, and what the\n\
+        answer's headers say about limits beside those that are configured.")]
     Check(Check),
     /// Show how campaigns are doing.
     #[command(after_help = "Example: retort status first-light --watch")]
@@ -96,6 +101,9 @@ pub(crate) enum Command {
     /// List and show the built-in suites of prompts.
     #[command(subcommand)]
     Suites(SuitesCommand),
+    /// List and show known providers and models, and examine a catalog.
+    #[command(subcommand)]
+    Models(ModelsCommand),
     /// Print the JSON Schema of a file.
     #[command(after_help = "Example: retort schema campaign > campaign.schema.json")]
     Schema(Schema),
@@ -235,6 +243,59 @@ pub(crate) enum SuitesCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Commands on providers and models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// List the built-in providers and the registry of public models.
+    #[command(after_help = "Examples:\n  retort models list --wire openai-chat\n  \
+        retort models list --vendor deepseek")]
+    List(ModelsList),
+    /// Show a built-in provider's row to copy, or what is known of a model and who says so.
+    #[command(
+        after_help = "Examples:\n  retort models show groq\n  retort models show deepseek-r1"
+    )]
+    Show {
+        /// The provider or model.
+        name: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Examine a catalog: broken rules, missing keys, prices and limits, unknown models.
+    #[command(after_help = "Example: retort models doctor --catalog models.yaml\n\n\
+        Exit codes: 0 no errors, 1 errors.")]
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Arguments of `models list`.
+#[derive(Debug, Args)]
+pub(crate) struct ModelsList {
+    /// Only models of this vendor, in any case.
+    #[arg(long)]
+    pub(crate) vendor: Option<String>,
+    /// Only models of this family.
+    #[arg(long)]
+    pub(crate) family: Option<String>,
+    /// Only providers that speak this wire protocol.
+    #[arg(long, value_name = "PROTOCOL", value_parser = wire_protocol)]
+    pub(crate) wire: Option<WireProtocol>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn wire_protocol(text: &str) -> Result<WireProtocol, String> {
+    let known = WireProtocol::ALL.map(WireProtocol::as_str);
+    let found = WireProtocol::ALL.iter().find(|wire| wire.as_str() == text);
+    found
+        .copied()
+        .ok_or_else(|| format!("known are {}", known.join(", ")))
 }
 
 /// Arguments of `schema`.

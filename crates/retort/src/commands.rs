@@ -3,6 +3,7 @@
 mod check;
 mod control;
 mod dataset;
+mod models;
 mod plan;
 mod run;
 mod show;
@@ -43,6 +44,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Dataset(DatasetCommand::Seal(args)) => dataset::seal(&context, &args).await,
         Command::Dataset(DatasetCommand::Show(args)) => dataset::show(&context, &args).await,
         Command::Suites(command) => show::suites(&command),
+        Command::Models(command) => models::models(&context, &command),
         Command::Schema(args) => show::schema(&args),
         Command::Config(ConfigCommand::Show { json }) => show::config(&context, json),
     }
@@ -58,6 +60,7 @@ fn flags(global: &Global) -> Result<Flags, Failure> {
     let named = [
         ("store", &global.store),
         ("catalog", &global.catalog),
+        ("prices", &global.prices),
         ("client.contact", &global.contact),
     ];
     for (path, value) in named {

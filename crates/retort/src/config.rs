@@ -27,6 +27,9 @@ pub(crate) struct Config {
     /// The catalog; `models.yaml` beside the campaign unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) catalog: Option<String>,
+    /// A file of prices for models whose catalog rows state none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prices: Option<String>,
     /// Where the pace of domains and their locks are kept; shared by every store of this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state_dir: Option<String>,
@@ -50,6 +53,7 @@ impl Default for Config {
         Self {
             store: "retort-data".to_owned(),
             catalog: None,
+            prices: None,
             state_dir: None,
             spool_dir: None,
             client: ClientSettings::default(),

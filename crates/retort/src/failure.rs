@@ -46,6 +46,11 @@ impl Failure {
         }
     }
 
+    /// Returns what went wrong and what helps, for a list of several failures.
+    pub(crate) fn parts(&self) -> (String, Option<&str>) {
+        (self.error.to_string(), self.hint.as_deref())
+    }
+
     /// Adds what helps.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use retort_dataset::Store;
-use retort_plan::{Document, Plan, Resolved, SpecError};
+use retort_plan::{Document, Plan, Prices, Resolved, SpecError};
 use retort_sim::{Fleet, FleetSpec, FleetThread, Setup};
 use retort_types::{Campaign, Catalog, WallClock};
 
@@ -79,7 +79,8 @@ pub(crate) fn load(
         catalog: catalog_text,
     };
     let campaign = campaign(path, &texts)?;
-    let catalog = catalog(&texts, fleet.as_ref())?;
+    let mut catalog = catalog(&texts, fleet.as_ref())?;
+    retort_plan::apply_prices(&mut catalog, &prices(config)?);
     let resolved =
         retort_plan::resolve(&catalog, &campaign.models).map_err(|error| texts.failure(error))?;
     let plan = Plan::build(campaign, &catalog).map_err(|error| texts.failure(error))?;
@@ -137,6 +138,24 @@ fn catalog(texts: &Texts, fleet: Option<&FleetThread>) -> Result<Catalog, Failur
         catalog.models.extend(simulated.models);
     }
     Ok(catalog)
+}
+
+/// Reads the file of prices, if one is named.
+pub(crate) fn prices(config: &Config) -> Result<Prices, Failure> {
+    let Some(path) = &config.prices else {
+        return Ok(Prices::new());
+    };
+    let text = Text::read(Path::new(path), "prices")?;
+    retort_plan::parse_prices(&text.text, &text.name).map_err(spec)
+}
+
+/// Reads the text of the catalog that the configuration names, or of `models.yaml` here, as
+/// (name, text).
+pub(crate) fn catalog_here(config: &Config) -> Result<(String, String), Failure> {
+    let path = config.catalog.as_deref().unwrap_or("models.yaml");
+    let text = Text::read(Path::new(path), "catalog")
+        .map_err(|failure| failure.hint("name a catalog with --catalog FILE"))?;
+    Ok((text.name, text.text))
 }
 
 /// Reads a fleet file.

@@ -17,20 +17,28 @@ const KEY_FILE_MAX_BYTES: u64 = 64 * 1024;
 pub(crate) fn targets(endpoints: &[Endpoint]) -> Result<BTreeMap<ModelName, Target>, Failure> {
     let mut targets = BTreeMap::new();
     for endpoint in endpoints {
-        let secret = endpoint
-            .auth
-            .as_ref()
-            .map(|auth| header(auth, endpoint))
-            .transpose()?;
-        targets.insert(
-            endpoint.name.clone(),
-            Target {
-                endpoint: endpoint.clone(),
-                secret,
-            },
-        );
+        targets.insert(endpoint.name.clone(), target(endpoint)?);
     }
     Ok(targets)
+}
+
+/// Returns a model with the secret its requests need.
+pub(crate) fn target(endpoint: &Endpoint) -> Result<Target, Failure> {
+    let auth = endpoint.auth.as_ref();
+    let secret = auth.map(|auth| header(auth, endpoint)).transpose()?;
+    Ok(Target {
+        endpoint: endpoint.clone(),
+        secret,
+    })
+}
+
+/// Returns whether the secret that `auth` names is there.
+pub(crate) fn is_present(auth: &Auth) -> bool {
+    match (&auth.env, &auth.file) {
+        (Some(name), _) => from_env(name).is_some(),
+        (None, Some(path)) => from_file(path).is_ok(),
+        (None, None) => false,
+    }
 }
 
 fn header(auth: &Auth, endpoint: &Endpoint) -> Result<Arc<SecretHeader>, Failure> {

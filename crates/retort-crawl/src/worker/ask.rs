@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use retort_client::{
-    BodySink, Ending, Exchange, Flow, Head, HttpClient, HttpRequest, SecretHeader, redact,
-};
-use retort_types::{Endpoint, Message, Outcome, Params, PromptInput, WireProtocol};
+use bytes::Bytes;
+use retort_client::{BodySink, Ending, Exchange, Flow, Head, HttpRequest, SecretHeader};
+use retort_types::{Endpoint, Outcome, Params, PromptInput, WireProtocol};
 use retort_wire::{AnswerHead, Ask, BodyEnd, Decoded, Decoder};
 
 /// A model that can be asked: its catalog rows and its secret.
@@ -26,19 +25,41 @@ pub(super) struct Put<'a> {
     pub(super) sample_id: Option<String>,
 }
 
-/// Returns the request, the protocol it speaks and its parameters as JSON.
-pub(super) fn request(
-    target: &Target,
-    put: &Put<'_>,
-) -> Result<(HttpRequest, WireProtocol, String), String> {
-    let endpoint = &target.endpoint;
+/// A request without its secret.
+#[derive(Debug)]
+pub struct Composed {
+    /// Where it goes.
+    pub url: String,
+    /// Its headers besides the one that authorises it.
+    pub headers: Vec<(String, String)>,
+    /// Its body, JSON.
+    pub body: Bytes,
+    /// Everything sent besides the prompt, as JSON.
+    pub request_params: String,
+    /// The protocol it speaks.
+    pub protocol: WireProtocol,
+}
+
+/// A question cannot be put to a model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Unaskable {
+    /// Why.
+    pub message: String,
+    /// What a person can do about it.
+    pub hint: Option<&'static str>,
+}
+
+/// Returns the request that puts a question to `endpoint`.
+pub(super) fn compose(endpoint: &Endpoint, put: &Put<'_>) -> Result<Composed, Unaskable> {
     let mode = put.input.mode();
-    let unaskable = || {
-        format!(
+    let unaskable = || Unaskable {
+        message: format!(
             "{} cannot ask a prompt of mode {}",
             endpoint.wire,
             mode.as_str()
-        )
+        ),
+        hint: Some("ask in the other `mode`, or leave the model out"),
     };
     let protocol = endpoint.wire.for_mode(mode).ok_or_else(unaskable)?;
     let encoded = retort_wire::encode(&Ask {
@@ -49,7 +70,10 @@ pub(super) fn request(
         params: put.params,
         options: &endpoint.options,
     })
-    .map_err(|error| error.to_string())?;
+    .map_err(|error| Unaskable {
+        message: error.to_string(),
+        hint: error.hint(),
+    })?;
     let url = endpoint.url(mode, encoded.streamed).ok_or_else(unaskable)?;
     let mut headers = encoded.headers;
     headers.extend(
@@ -61,13 +85,28 @@ pub(super) fn request(
     if let (Some(name), Some(id)) = (&endpoint.sample_id_header, &put.sample_id) {
         headers.push((name.clone(), id.clone()));
     }
-    let request = HttpRequest {
+    Ok(Composed {
         url,
         headers,
-        secret: target.secret.clone(),
         body: encoded.body,
+        request_params: encoded.request_params,
+        protocol,
+    })
+}
+
+/// Returns the request, the protocol it speaks and its parameters as JSON.
+pub(super) fn request(
+    target: &Target,
+    put: &Put<'_>,
+) -> Result<(HttpRequest, WireProtocol, String), String> {
+    let composed = compose(&target.endpoint, put).map_err(|error| error.message)?;
+    let request = HttpRequest {
+        url: composed.url,
+        headers: composed.headers,
+        secret: target.secret.clone(),
+        body: composed.body,
     };
-    Ok((request, protocol, encoded.request_params))
+    Ok((request, composed.protocol, composed.request_params))
 }
 
 /// Feeds a body to its decoder as it arrives.
@@ -161,75 +200,4 @@ pub(super) fn failure(end: &Ending) -> Option<String> {
         | Ending::BadEncoding(_)
         | Ending::Refused(_) => Some(end.to_string()),
     }
-}
-
-/// What came of asking a model once, outside any campaign.
-#[derive(Debug)]
-pub struct Tried {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The status, if an answer began.
-    pub status: Option<u16>,
-    /// From sent to the last byte.
-    pub elapsed: Duration,
-    /// The provider's error code and message, or what failed in the transport.
-    pub detail: Option<String>,
-}
-
-/// Asks a model one short question once and stores nothing: for checking keys and addresses.
-///
-/// # Errors
-/// When the question cannot be put to this model.
-pub async fn try_once(
-    client: &HttpClient,
-    target: &Target,
-    question: &str,
-    params: &Params,
-) -> Result<Tried, String> {
-    let endpoint = &target.endpoint;
-    let message = Message {
-        role: "user".to_owned(),
-        content: question.to_owned(),
-    };
-    let chat = PromptInput::Messages(vec![message]);
-    let input = match endpoint.wire.for_mode(chat.mode()) {
-        Some(_) => chat,
-        None => PromptInput::Text(question.to_owned()),
-    };
-    let (request, protocol, _) = request(
-        target,
-        &Put {
-            input: &input,
-            system: None,
-            params,
-            sample_id: None,
-        },
-    )?;
-    let mut sink = DecoderSink {
-        protocol,
-        endpoint,
-        streamed: params.streamed(),
-        decoder: None,
-    };
-    let exchange = client.exchange(&request, &mut sink).await;
-    let decoded = decoded(&exchange, sink.decoder);
-    let told = decoded.error.map(|error| {
-        let parts: Vec<String> = [error.code.or(error.kind), error.message]
-            .into_iter()
-            .flatten()
-            .collect();
-        let text = parts.join(": ");
-        target
-            .secret
-            .as_ref()
-            .map_or(text.clone(), |secret| redact(&text, &[secret.secret()]))
-    });
-    Ok(Tried {
-        outcome: decoded.outcome,
-        status: exchange.head.as_ref().map(|head| head.status),
-        elapsed: exchange.elapsed,
-        detail: told
-            .filter(|text| !text.is_empty())
-            .or_else(|| failure(&exchange.end)),
-    })
 }

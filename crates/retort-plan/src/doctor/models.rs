@@ -68,7 +68,7 @@ fn price(catalog: &Catalog, name: &ModelName, model: &Model, findings: &mut Find
         Severity::Warning,
         steps!["models", name.as_str()],
         format!(
-            "`{name}` has no price: its cost is not estimated and no budget in dollars holds it"
+            "`{name}` has no price: its cost is not estimated, and a budget in dollars is refused"
         ),
         "add `price: {input, output, as_of, source}`, or name a list with --prices FILE".to_owned(),
     );

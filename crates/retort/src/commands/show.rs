@@ -49,7 +49,9 @@ pub(crate) fn suites(command: &SuitesCommand) -> Result<u8, Failure> {
 pub(crate) fn schema(args: &Schema) -> Result<u8, Failure> {
     match args.of {
         SchemaOf::Campaign => output::json(&schemars::schema_for!(retort_types::Campaign))?,
-        SchemaOf::Catalog => output::json(&schemars::schema_for!(retort_types::Catalog))?,
+        SchemaOf::Catalog => {
+            output::json(&schemars::schema_for!(retort_types::catalog::CatalogFile))?
+        }
     }
     Ok(0)
 }

@@ -36,6 +36,10 @@ fn help_of_every_command() {
         &["dataset", "show"],
         &["suites"],
         &["suites", "show"],
+        &["models"],
+        &["models", "list"],
+        &["models", "show"],
+        &["models", "doctor"],
         &["schema"],
         &["config"],
     ] {

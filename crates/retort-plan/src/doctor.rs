@@ -94,12 +94,16 @@ pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
         Ok(file) => rows(patient, file, &mut findings),
         Err(error) => findings.extend(vec![error]),
     }
-    let mut findings = findings.0;
-    for finding in &mut findings {
-        let located =
-            |what: SpecError| what.located_in(Document::Catalog, patient.text, patient.name);
-        finding.what = located(finding.what.clone());
-    }
+    let mut findings: Vec<Finding> = findings
+        .0
+        .into_iter()
+        .map(|finding| Finding {
+            what: finding
+                .what
+                .located_in(Document::Catalog, patient.text, patient.name),
+            ..finding
+        })
+        .collect();
     findings.sort_by_key(|finding| (finding.severity, finding.what.position()));
     findings
 }

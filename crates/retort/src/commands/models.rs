@@ -187,24 +187,29 @@ fn show(name: &str, as_json: bool) -> Result<u8, Failure> {
 }
 
 fn provider_text(name: &ProviderName, builtin: &BuiltinProvider) -> String {
-    let mut text = format!("# {}\n# {}\n", builtin.title, builtin.docs);
-    if let Some(remark) = &builtin.note {
-        text += &format!("# {remark}\n");
-    }
-    text += "#\n";
-    text += &if builtin.is_template() {
+    let use_of_it = if builtin.is_template() {
         format!(
-            "# In a catalog: providers: {{{name}: {{builtin: {name}, base_url: …}}}} with your own\n\
-             # base_url, or the whole row, the braces of its base_url filled in:\n"
+            "In a catalog: providers: {{{name}: {{builtin: {name}, base_url: …}}}} with your own\n\
+             # base_url, or the whole row, the braces of its base_url filled in:"
         )
     } else {
         format!(
-            "# In a catalog: accounts: {{mine: {{provider: {name}}}}} without a row, or\n\
-             # providers: {{{name}: {{builtin: {name}, …}}}} with what differs, or the whole row:\n"
+            "In a catalog: accounts: {{mine: {{provider: {name}}}}} without a row, or\n\
+             # providers: {{{name}: {{builtin: {name}, …}}}} with what differs, or the whole row:"
         )
     };
-    text += builtin.yaml(name.as_str()).trim_end();
-    text
+    let remarks = [
+        Some(&builtin.title),
+        Some(&builtin.docs),
+        builtin.note.as_ref(),
+    ];
+    let remarks: Vec<String> = remarks
+        .into_iter()
+        .flatten()
+        .map(|remark| format!("# {remark}\n"))
+        .collect();
+    let row = builtin.yaml(name.as_str());
+    format!("{}#\n# {use_of_it}\n{}", remarks.concat(), row.trim_end())
 }
 
 fn model_text(registry: &Registry, name: &str, entry: &RegistryModel) -> String {

@@ -50,7 +50,7 @@ pub(crate) fn schema(args: &Schema) -> Result<u8, Failure> {
     match args.of {
         SchemaOf::Campaign => output::json(&schemars::schema_for!(retort_types::Campaign))?,
         SchemaOf::Catalog => {
-            output::json(&schemars::schema_for!(retort_types::catalog::CatalogFile))?
+            output::json(&schemars::schema_for!(retort_types::catalog::CatalogFile))?;
         }
     }
     Ok(0)

@@ -75,9 +75,9 @@ providers:
   groq-slow: {builtin: groq, options: {drop_params: [seed]}}
 ```
 
-What counts for a campaign is the resolved row: writing a built-in row out changes nothing, and a new
-release that changes a row that a running campaign uses parks it rather than ask another model.
-`retort models show NAME` prints a row to copy, `retort models doctor` examines a catalog, and
+What counts for a campaign is the resolved row: writing a built-in row out changes nothing. Should a
+release change a row in the middle of a campaign, nothing more is asked until the catalog says again
+what it said before. `docs/examples/catalog.yaml` is a catalog to begin with. `retort models show NAME` prints a row to copy, `retort models doctor` examines a catalog, and
 `registry: NAME` fills in what is publicly known of a model (`retort models show NAME`). Facts that
 the catalog states itself win. Braces in a `base_url` are for you to fill in.
 
@@ -248,6 +248,20 @@ fn providers_page_says_what_the_rows_say() {
         written == page,
         "docs/providers.md is stale: UPDATE_DOCS=1 cargo test -p retort --test it providers_page"
     );
+}
+
+#[test]
+fn the_catalogs_of_the_page_can_be_read() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let blocks: Vec<&str> = page
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(blocks.len() >= 3);
+    for block in blocks {
+        retort_plan::parse_catalog(block, "page").unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 #[test]

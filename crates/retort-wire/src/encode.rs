@@ -4,7 +4,7 @@ use bytes::Bytes;
 use retort_types::catalog::WireOptions;
 use retort_types::{Params, PromptInput, WireProtocol};
 
-use crate::openai;
+use crate::{anthropic, gemini, openai, responses};
 
 /// What is asked, of whom, and in which dialect.
 #[derive(Debug, Clone, Copy)]
@@ -83,8 +83,25 @@ pub enum EncodeError {
         field: String,
     },
     /// A further field asks for several answers in one request.
-    #[error("the extra field `n` asks for several answers, and only the first would be kept")]
-    SeveralAnswers,
+    #[error("the extra field `{field}` asks for several answers, and only the first would be kept")]
+    SeveralAnswers {
+        /// The field.
+        field: &'static str,
+    },
+    /// A message is spoken by somebody whom the protocol does not know, or out of place.
+    #[error("`{protocol}` has no place for a message of role `{role}` there")]
+    Role {
+        /// The protocol.
+        protocol: WireProtocol,
+        /// The role.
+        role: String,
+    },
+    /// The protocol requires a limit of tokens and none is set.
+    #[error("`{protocol}` requires `max_tokens`, and none is set")]
+    NoMaxTokens {
+        /// The protocol.
+        protocol: WireProtocol,
+    },
     /// A parameter is not a finite number, which JSON cannot hold.
     #[error("the parameter `{param}` is not a finite number")]
     NotFinite {
@@ -114,7 +131,13 @@ impl EncodeError {
             Self::Reserved { .. } => {
                 Some("say it in the campaign or the catalog, not in `extra` or `extra_body`")
             }
-            Self::SeveralAnswers => Some("use `samples` of the suite instead"),
+            Self::SeveralAnswers { .. } => Some("use `samples` of the suite instead"),
+            Self::Role { .. } => {
+                Some("use the roles `user` and `assistant`, and `system` at the start at most")
+            }
+            Self::NoMaxTokens { .. } => Some(
+                "set `params.max_tokens` in the campaign, or `max_tokens` in the model's `extra_body`",
+            ),
             Self::NotFinite { .. } => Some("give a number, or leave it unset"),
             Self::Json(_) => None,
         }
@@ -131,9 +154,9 @@ pub fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
     match ask.protocol {
         WireProtocol::OpenaiChat => openai::chat::encode(ask),
         WireProtocol::OpenaiCompletions => openai::completions::encode(ask),
-        WireProtocol::OpenaiResponses => unimplemented!(),
-        WireProtocol::AnthropicMessages => unimplemented!(),
-        WireProtocol::Gemini => unimplemented!(),
+        WireProtocol::OpenaiResponses => responses::encode(ask),
+        WireProtocol::AnthropicMessages => anthropic::encode(ask),
+        WireProtocol::Gemini => gemini::encode(ask),
         WireProtocol::BedrockConverse => unimplemented!(),
         WireProtocol::CohereV2 => unimplemented!(),
         WireProtocol::Ollama => unimplemented!(),

@@ -1,12 +1,11 @@
 //! `openai-chat`: a conversation to `POST /chat/completions`.
 
-use retort_types::PromptInput;
 use serde::Serialize;
 use serde_json::json;
 
 use super::request::{RESERVED, shared_fields};
 use crate::encode::{Ask, EncodeError, EncodedRequest};
-use crate::request;
+use crate::{request, turns};
 
 #[derive(Serialize)]
 struct SentMessage<'a> {
@@ -44,19 +43,7 @@ pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
 }
 
 fn messages<'a>(ask: &Ask<'a>) -> Result<Vec<SentMessage<'a>>, EncodeError> {
-    let given = match ask.input {
-        PromptInput::Messages(messages) => messages,
-        PromptInput::Text(_) => {
-            return Err(EncodeError::WrongInput {
-                protocol: ask.protocol,
-                takes: "a conversation",
-                given: "raw text",
-            });
-        }
-    };
-    if given.is_empty() {
-        return Err(EncodeError::NoMessages);
-    }
+    let given = turns::messages(ask)?;
     let system = ask.system.map(|content| SentMessage {
         role: "system",
         content,

@@ -1,0 +1,270 @@
+//! Puts an answer together, whole or event by event.
+//!
+//! The last event of a stream repeats the whole answer. It is taken from there, and what the event
+//! leaves out from the events before it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use retort_types::Timestamp;
+use retort_types::reply::Usage;
+use serde_json::value::RawValue;
+
+use super::body::{self, Event, Output, Part, Response};
+use crate::decode::{Assemble, Assembled, Fault};
+use crate::draft::{Draft, PARTS_MAX, Said, keep_usage, word};
+use crate::errors::{self, is_told};
+use crate::lenient::{List, Object, text_of};
+use crate::openai::Call;
+
+/// Puts one answer together.
+pub(crate) struct Assembler {
+    draft: Draft,
+}
+
+impl Assembler {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self {
+            draft: Draft::new(now),
+        }
+    }
+
+    /// Reads an event; returns whether nothing can be missing that it held.
+    fn read_event(&mut self, name: &str, data: &str, since_sent: Duration) -> bool {
+        if self.draft.has_ended {
+            return true;
+        }
+        let Ok(Object(Some(event))) = serde_json::from_str::<Object<Event<'_>>>(data) else {
+            if name == "error" {
+                self.fail(data);
+            }
+            // What is not an object can hold no event, such as the `[DONE]` of some routers.
+            return name == "error" || !data.trim_start().starts_with('{');
+        };
+        self.draft.since_sent = Some(since_sent);
+        let kind = event.kind.told().unwrap_or(name);
+        match kind {
+            "response.output_text.delta" => {
+                self.draft.said.add_raw_text(event.delta);
+                if let Some(raw) = event.logprobs {
+                    let arrived_ms = self.draft.arrived_ms();
+                    if self.draft.tokens.add_list(raw.get(), arrived_ms).is_err() {
+                        self.draft.make_faulty(Fault::TooLarge);
+                    }
+                }
+            }
+            "response.refusal.delta" => self.draft.said.add_refusal(&told(event.delta)),
+            "response.reasoning_text.delta" | "response.reasoning.delta" => {
+                self.draft.said.add_reasoning(&told(event.delta));
+            }
+            "response.reasoning_summary_text.delta" | "response.reasoning_summary.delta" => {
+                self.draft.said.add_summary(&told(event.delta));
+            }
+            "response.output_item.done" => {
+                if let Some(item) = &event.item.0 {
+                    call(&mut self.draft.said, item);
+                }
+            }
+            "response.completed"
+            | "response.incomplete"
+            | "response.failed"
+            | "response.cancelled" => self.end(kind, &event),
+            "response.created" | "response.in_progress" | "response.queued" => {
+                if let Some(response) = &event.response.0 {
+                    self.describe(response);
+                }
+            }
+            // Beginnings and ends of parts, and whatever comes next.
+            _ => {}
+        }
+        if kind == "error" || event.error.is_some_and(|raw| is_told(raw.get())) {
+            self.fail(data);
+        }
+        self.draft.mark_first_word();
+        true
+    }
+
+    fn fail(&mut self, text: &str) {
+        let found = errors::read(text, self.draft.now);
+        self.draft.fail(found, false);
+    }
+
+    /// Reads the last event of a stream, `response.` and a status.
+    fn end(&mut self, kind: &str, event: &Event<'_>) {
+        let streamed = std::mem::take(&mut self.draft.said);
+        let arrived = std::mem::take(&mut self.draft.tokens);
+        self.draft.has_answer |= streamed.spoken_bytes() > 0;
+        if let Some(response) = &event.response.0 {
+            self.response(response);
+        }
+        self.draft.has_ended = true;
+        if self.draft.reply.finish_reason_raw.is_none() {
+            let status = kind.strip_prefix("response.").unwrap_or(kind);
+            self.draft.reply.finish_reason_raw = Some(status.to_owned());
+        }
+        self.draft.said = std::mem::take(&mut self.draft.said).or(streamed);
+        let told = std::mem::take(&mut self.draft.tokens);
+        self.draft.tokens = told.or_as_arrived(arrived);
+    }
+
+    fn describe(&mut self, response: &Response<'_>) {
+        self.draft.describe(&response.id, &response.model);
+        let reply = &mut self.draft.reply;
+        for (place, told) in [
+            (&mut reply.system_fingerprint, &response.system_fingerprint),
+            (&mut reply.upstream_provider, &response.provider),
+        ] {
+            if place.is_none() {
+                *place = told.told().map(word);
+            }
+        }
+    }
+
+    /// Reads a whole answer.
+    fn response(&mut self, response: &Response<'_>) {
+        self.describe(response);
+        if let Some(raw) = response.usage {
+            self.usage(raw.get());
+        }
+        if let Some(items) = &response.output.0 {
+            self.draft.has_answer = true;
+            if items.len() >= PARTS_MAX {
+                self.draft.make_faulty(Fault::TooLarge);
+            }
+            for item in items.iter().filter_map(|item| item.0.as_ref()) {
+                self.item(item);
+            }
+        }
+        let incomplete = response.incomplete_details.0.as_ref();
+        let reason = incomplete.and_then(|details| details.reason.told());
+        let status = response.status.told();
+        self.draft.reply.finish_reason_raw = reason.or(status).map(word);
+        if let Some(raw) = response.error.filter(|raw| is_told(raw.get())) {
+            self.fail(raw.get());
+        }
+    }
+
+    fn item(&mut self, item: &Output<'_>) {
+        match item.kind.told() {
+            Some("message") => {
+                for part in parts(&item.content) {
+                    self.part(part);
+                }
+            }
+            Some("reasoning") => reasoning(&mut self.draft.said, item),
+            _ => call(&mut self.draft.said, item),
+        }
+        let lists = [&item.content, &item.summary];
+        if lists
+            .into_iter()
+            .any(|list| parts(list).count() >= PARTS_MAX)
+        {
+            self.draft.make_faulty(Fault::TooLarge);
+        }
+    }
+
+    fn part(&mut self, part: &Part<'_>) {
+        let said = &mut self.draft.said;
+        match part.kind.told() {
+            Some("output_text" | "text") => said.add_raw_text(part.text),
+            Some("refusal") => said.add_refusal(part.refusal.told().unwrap_or_default()),
+            // Whatever comes next is not text.
+            _ => {}
+        }
+        let arrived_ms = self.draft.arrived_ms();
+        if let Some(raw) = part.logprobs
+            && self.draft.tokens.add_list(raw.get(), arrived_ms).is_err()
+        {
+            self.draft.make_faulty(Fault::TooLarge);
+        }
+    }
+
+    fn usage(&mut self, raw: &str) {
+        let Ok(Object(Some(told))) = serde_json::from_str::<Object<body::Usage>>(raw) else {
+            return;
+        };
+        let input = told.input_tokens_details.0.unwrap_or_default();
+        let output = told.output_tokens_details.0.unwrap_or_default();
+        let usage = Usage {
+            input_tokens: told.input_tokens.count(),
+            output_tokens: told.output_tokens.count(),
+            reasoning_tokens: output.reasoning_tokens.count(),
+            cache_read_tokens: input.cached_tokens.count(),
+            cache_write_tokens: input.cache_write_tokens.count(),
+        };
+        keep_usage(&mut self.draft.reply, usage, raw);
+    }
+}
+
+fn parts<'a, 'b>(list: &'a List<Object<Part<'b>>>) -> impl Iterator<Item = &'a Part<'b>> {
+    let parts = list.0.as_deref().unwrap_or_default();
+    parts.iter().filter_map(|part| part.0.as_ref())
+}
+
+fn told(raw: Option<&RawValue>) -> Cow<'_, str> {
+    raw.and_then(|raw| text_of(raw.get())).unwrap_or_default()
+}
+
+fn reasoning(said: &mut Said, item: &Output<'_>) {
+    for part in parts(&item.content) {
+        said.add_reasoning(&told(part.text));
+    }
+    for part in parts(&item.summary) {
+        said.add_summary(&told(part.text));
+    }
+    if item.encrypted_content.told().is_some() {
+        said.add_hidden_reasoning();
+    }
+}
+
+/// Reads an item that is neither a message nor reasoning: only calls of functions are kept.
+fn call(said: &mut Said, item: &Output<'_>) {
+    if item.kind.told() == Some("function_call") {
+        let id = item.call_id.told().or(item.id.told());
+        said.add_call(&Call {
+            index: None,
+            id: id.unwrap_or("-"),
+            kind: "function",
+            name: item.name.told().unwrap_or_default(),
+            arguments: item.arguments.told().unwrap_or_default(),
+        });
+    }
+}
+
+impl Assemble for Assembler {
+    fn whole(&mut self, text: &str) {
+        if let Ok(Object(Some(response))) = serde_json::from_str::<Object<Response<'_>>>(text) {
+            self.response(&response);
+            // An answer that is still being worked on is none.
+            let is_pending = matches!(response.status.told(), Some("queued" | "in_progress"));
+            self.draft.has_ended = !is_pending;
+        }
+        self.draft.read_as_error(text);
+    }
+
+    fn event(&mut self, name: &str, data: &str, since_sent: Duration) {
+        if !self.read_event(name, data, since_sent) {
+            self.draft.said.make_unreadable();
+        }
+    }
+
+    fn last_event(&mut self, name: &str, data: &str, since_sent: Duration) {
+        let _is_whole = self.read_event(name, data, since_sent);
+    }
+
+    fn is_done(&self) -> bool {
+        self.draft.has_ended
+    }
+
+    fn finish(self: Box<Self>) -> Assembled {
+        let status = self.draft.reply.finish_reason_raw.clone();
+        // There is no status of its own for an answer that is a call.
+        let is_call = self.draft.said.has_calls() && status.as_deref() == Some("completed");
+        let word = if is_call {
+            Some("tool_calls")
+        } else {
+            status.as_deref()
+        };
+        self.draft.finish(word)
+    }
+}

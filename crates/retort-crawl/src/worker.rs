@@ -24,7 +24,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use ask::{Target, Tried, try_once};
+pub use ask::{Target, Tried, ask_once, try_once};
 pub use pace_store::PaceStore;
 
 use crate::CrawlError;

@@ -29,36 +29,6 @@ fn root() -> PathBuf {
     PathBuf::from(root.expect("RETORT_FIXTURES names the folder that holds exchanges/"))
 }
 
-fn body(case: &Case) -> Vec<u8> {
-    let response = &case.json["response"];
-    match response["body_base64"].as_str() {
-        Some(encoded) => from_base64(encoded),
-        None => response["body_text"]
-            .as_str()
-            .expect("a body is text")
-            .into(),
-    }
-}
-
-fn from_base64(text: &str) -> Vec<u8> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits = text.bytes().filter(|byte| *byte != b'=');
-    let bits: Vec<u32> = digits
-        .map(|byte| {
-            DIGITS
-                .iter()
-                .position(|digit| *digit == byte)
-                .expect("base64") as u32
-        })
-        .collect();
-    let group = |four: &[u32]| {
-        let bits = four.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - four.len()));
-        let bytes: [u8; 4] = (bits << 8).to_be_bytes();
-        bytes[..four.len() * 6 / 8].to_vec()
-    };
-    bits.chunks(4).flat_map(group).collect()
-}
-
 fn headers(case: &Case) -> HeaderMap {
     let told = case.json["response"]["headers"].as_object();
     let told = told.expect("headers are an object").iter();
@@ -106,10 +76,7 @@ fn timeless(mut decoded: Decoded) -> Decoded {
 
 /// Returns the body in forms that mean the same.
 fn same_bodies(case: &Case, body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let is_events = [b"data".as_slice(), b"event", b":"]
-        .iter()
-        .any(|lead| body.starts_with(lead));
-    if !case.streamed || !is_events {
+    if !case.streamed || !recorded::is_events(case) {
         return Vec::new();
     }
     let text = std::str::from_utf8(body).expect("events are text");
@@ -145,7 +112,7 @@ fn check(protocol: WireProtocol) -> Vec<Difference> {
     let mut found = Vec::new();
     let cases = recorded::cases(&root(), protocol);
     for case in &cases {
-        let body = body(case);
+        let body = recorded::body(case);
         let whole = decode(case, &body, &[usize::MAX], BodyEnd::Complete);
         let date = case.json["response"]["headers"]["date"].as_str();
         let now = recorded::times_count_from(date, received_at());

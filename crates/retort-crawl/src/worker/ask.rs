@@ -176,6 +176,35 @@ pub struct Tried {
     pub detail: Option<String>,
 }
 
+/// Puts `input` to a model once as a worker does, and returns the exchange and what it said. Nothing
+/// is stored, counted or paced.
+///
+/// # Errors
+/// When the input cannot be put to this model.
+pub async fn ask_once(
+    client: &HttpClient,
+    target: &Target,
+    input: &PromptInput,
+    params: &Params,
+) -> Result<(Exchange, Decoded), String> {
+    let put = Put {
+        input,
+        system: None,
+        params,
+        sample_id: None,
+    };
+    let (request, protocol, _) = request(target, &put)?;
+    let mut sink = DecoderSink {
+        protocol,
+        endpoint: &target.endpoint,
+        streamed: params.streamed(),
+        decoder: None,
+    };
+    let exchange = client.exchange(&request, &mut sink).await;
+    let decoded = decoded(&exchange, sink.decoder);
+    Ok((exchange, decoded))
+}
+
 /// Asks a model one short question once and stores nothing: for checking keys and addresses.
 ///
 /// # Errors
@@ -196,23 +225,7 @@ pub async fn try_once(
         Some(_) => chat,
         None => PromptInput::Text(question.to_owned()),
     };
-    let (request, protocol, _) = request(
-        target,
-        &Put {
-            input: &input,
-            system: None,
-            params,
-            sample_id: None,
-        },
-    )?;
-    let mut sink = DecoderSink {
-        protocol,
-        endpoint,
-        streamed: params.streamed(),
-        decoder: None,
-    };
-    let exchange = client.exchange(&request, &mut sink).await;
-    let decoded = decoded(&exchange, sink.decoder);
+    let (exchange, decoded) = ask_once(client, target, &input, params).await?;
     let told = decoded.error.map(|error| {
         let parts: Vec<String> = [error.code.or(error.kind), error.message]
             .into_iter()

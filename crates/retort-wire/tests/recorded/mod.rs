@@ -57,6 +57,45 @@ pub(crate) fn cases(root: &Path, protocol: WireProtocol) -> Vec<Case> {
     paths.iter().map(read).collect()
 }
 
+/// Returns the recorded body.
+pub(crate) fn body(case: &Case) -> Vec<u8> {
+    let response = &case.json["response"];
+    match response["body_base64"].as_str() {
+        Some(encoded) => from_base64(encoded),
+        None => response["body_text"]
+            .as_str()
+            .expect("a body is text")
+            .into(),
+    }
+}
+
+/// Returns whether the recorded body is one of server-sent events.
+pub(crate) fn is_events(case: &Case) -> bool {
+    let body = body(case);
+    [b"data".as_slice(), b"event", b":"]
+        .iter()
+        .any(|lead| body.starts_with(lead))
+}
+
+fn from_base64(text: &str) -> Vec<u8> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = text.bytes().filter(|byte| *byte != b'=');
+    let bits: Vec<u32> = digits
+        .map(|byte| {
+            DIGITS
+                .iter()
+                .position(|digit| *digit == byte)
+                .expect("base64") as u32
+        })
+        .collect();
+    let group = |four: &[u32]| {
+        let bits = four.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - four.len()));
+        let bytes: [u8; 4] = (bits << 8).to_be_bytes();
+        bytes[..four.len() * 6 / 8].to_vec()
+    };
+    bits.chunks(4).flat_map(group).collect()
+}
+
 /// Returns the point in time that an answer's times count from.
 pub(crate) fn times_count_from(date: Option<&str>, received_at: Timestamp) -> Timestamp {
     static PARSER: rfc2822::DateTimeParser = rfc2822::DateTimeParser::new();

@@ -143,7 +143,8 @@ impl Assembler {
             self.draft.reply.finish_reason_raw = Some(word(reason));
             self.draft.has_answer = true;
         }
-        if let Some(explanation) = details.0.as_ref().and_then(|d| d.explanation.told()) {
+        let explanation = details.0.as_ref().and_then(|d| d.explanation.told());
+        if let (Some("refusal"), Some(explanation)) = (reason.told(), explanation) {
             self.draft.said.add_refusal(explanation);
         }
     }

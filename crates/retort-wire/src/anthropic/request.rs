@@ -1,5 +1,7 @@
 //! The request.
 
+use retort_types::Params;
+use retort_types::catalog::WireOptions;
 use serde::Serialize;
 use serde_json::json;
 
@@ -75,19 +77,32 @@ pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
     if params.stream == Some(true) {
         fields.insert("stream".to_owned(), json!(true));
     }
-    let mut further = ask.options.extra_body.iter().chain(&params.extra);
-    let is_limited = params.max_tokens.is_some()
-        || further.any(|(name, value)| name == "max_tokens" && !value.is_null());
-    if !is_limited {
-        return Err(EncodeError::NoMaxTokens {
-            protocol: ask.protocol,
-        });
-    }
+    let options = with_limit(ask, &params)?;
+    let ask = &Ask {
+        options: &options,
+        ..*ask
+    };
     let mut request = request::finish(ask, &params, fields, (&RESERVED, &prompt))?;
     request
         .headers
         .push((VERSION.0.to_owned(), VERSION.1.to_owned()));
     Ok(request)
+}
+
+/// Returns the dialect, in which a limit of tokens is what holds where the campaign sets none.
+fn with_limit(ask: &Ask<'_>, params: &Params) -> Result<WireOptions, EncodeError> {
+    let mut options = ask.options.clone();
+    if params.max_tokens.is_some() {
+        options.extra_body.remove("max_tokens");
+        return Ok(options);
+    }
+    let mut further = options.extra_body.iter().chain(&params.extra);
+    if further.any(|(name, value)| name == "max_tokens" && !value.is_null()) {
+        return Ok(options);
+    }
+    Err(EncodeError::NoMaxTokens {
+        protocol: ask.protocol,
+    })
 }
 
 fn prompt<'a>(ask: &Ask<'a>) -> Result<Prompt<'a>, EncodeError> {

@@ -6,7 +6,7 @@ use retort_types::Timestamp;
 use retort_types::reply::{Reply, Usage};
 use serde_json::value::RawValue;
 
-use crate::decode::{Assembled, Fault};
+use crate::decode::{Assemble, Assembled, Fault};
 use crate::errors::{self, Found};
 use crate::finish;
 use crate::lenient::{Text, text_of};
@@ -131,7 +131,8 @@ impl Said {
         self.bytes <= TEXT_MAX_BYTES
     }
 
-    /// Returns this with what it does not say taken from `earlier`.
+    /// Returns this with what it does not say taken from `earlier`. Where it says the text, nothing
+    /// is missing that could not be read earlier.
     pub(crate) fn or(mut self, earlier: Self) -> Self {
         let has_text = self.text.as_ref().is_some_and(|text| !text.is_empty());
         if !has_text {
@@ -148,7 +149,9 @@ impl Said {
         }
         self.refusal = self.refusal.or(earlier.refusal);
         self.has_hidden_reasoning |= earlier.has_hidden_reasoning;
-        self.fault = self.fault.or(earlier.fault);
+        if !has_text {
+            self.fault = self.fault.or(earlier.fault);
+        }
         self
     }
 
@@ -223,8 +226,8 @@ impl Draft {
         }
     }
 
-    /// Notes when the first word came. Called after each event that may hold one.
-    pub(crate) fn mark_first_word(&mut self) {
+    /// Notes when the first word came.
+    fn mark_first_word(&mut self) {
         if self.said.spoken_bytes() > 0 {
             self.ttft = self.ttft.or(self.since_sent);
         }
@@ -243,6 +246,24 @@ impl Draft {
             &mut self.error
         };
         place.get_or_insert(found);
+    }
+
+    /// Keeps what `text` tells as an error, as [`Self::fail`] does.
+    pub(crate) fn fail_with(&mut self, text: &str, is_late: bool) {
+        let found = errors::read(text, self.now);
+        self.fail(found, is_late);
+    }
+
+    /// Reads data of a stream that is no object of its protocol; returns whether nothing can be
+    /// missing that it held.
+    pub(crate) fn read_unexpected(&mut self, name: &str, data: &str) -> bool {
+        if name == "error" {
+            self.fail_with(data, self.has_ended);
+            return true;
+        }
+        // What is not an object can hold no part of an answer: some servers keep connections alive
+        // with words. After the finish reason no text is missing.
+        self.reply.finish_reason_raw.is_some() || !data.trim_start().starts_with('{')
     }
 
     /// Reads a whole body as an error if it held no answer.
@@ -282,5 +303,51 @@ impl Draft {
             late_error: self.late_error,
             ttft: self.ttft,
         }
+    }
+}
+
+/// A protocol that reads into a draft. How an answer is put together then follows alike.
+pub(crate) trait Drafted: Send + Sync {
+    fn draft(&mut self) -> &mut Draft;
+
+    /// Reads a whole answer.
+    fn read_whole(&mut self, text: &str);
+
+    /// Reads an event by its name and data; returns whether nothing can be missing that it held.
+    fn read_event(&mut self, name: &str, data: &str) -> bool;
+
+    /// Returns whether the stream's own last word was seen.
+    fn has_last_word(&self) -> bool;
+
+    /// Returns what came together.
+    fn assembled(self) -> Assembled;
+}
+
+impl<T: Drafted> Assemble for T {
+    fn whole(&mut self, text: &str) {
+        self.read_whole(text);
+        self.draft().read_as_error(text);
+    }
+
+    fn event(&mut self, name: &str, data: &str, since_sent: Duration) {
+        self.draft().since_sent = Some(since_sent);
+        if !self.read_event(name, data) {
+            self.draft().said.make_unreadable();
+        }
+        self.draft().mark_first_word();
+    }
+
+    fn last_event(&mut self, name: &str, data: &str, since_sent: Duration) {
+        self.draft().since_sent = Some(since_sent);
+        let _is_whole = self.read_event(name, data);
+        self.draft().mark_first_word();
+    }
+
+    fn is_done(&self) -> bool {
+        self.has_last_word()
+    }
+
+    fn finish(self: Box<Self>) -> Assembled {
+        (*self).assembled()
     }
 }

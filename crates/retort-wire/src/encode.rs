@@ -608,12 +608,17 @@ mod tests {
     #[test]
     fn what_keeps_or_replaces_a_conversation_is_refused() {
         for protocol in SPOKEN {
-            let fields: &[&str] = match protocol {
+            let own: &[&str] = match protocol {
                 WireProtocol::OpenaiResponses => &["input", "instructions", "background"],
+                WireProtocol::AnthropicMessages => &["messages", "system"],
                 WireProtocol::Gemini => &["contents", "systemInstruction", "cachedContent"],
-                _ => &["messages", "stream", "model"],
+                WireProtocol::OpenaiChat
+                | WireProtocol::OpenaiCompletions
+                | WireProtocol::BedrockConverse
+                | WireProtocol::CohereV2
+                | WireProtocol::Ollama => &["messages"],
             };
-            for field in fields {
+            for field in own.iter().chain(&["stream", "model"]) {
                 let mut case = with(some_params(protocol, |_| false));
                 case.params.extra.insert((*field).to_owned(), json!("x"));
                 let error = asked(protocol, &case).expect_err("it is reserved");

@@ -6,16 +6,20 @@ use serde_json::{Number, Value, json};
 use crate::encode::{Ask, EncodeError};
 use crate::request::Fields;
 
-/// Puts a number into `fields` under a protocol's name for it when it is asked for. `param` is its
-/// name in `params`.
-pub(crate) fn put_number(
+/// Puts numbers into `fields` that are asked for: the protocol's name of each, its name in `params`
+/// and its value.
+///
+/// # Errors
+/// When one of them is not finite.
+pub(crate) fn put_numbers(
     fields: &mut Fields,
-    name: &str,
-    (param, value): (&'static str, Option<f64>),
+    numbers: &[(&str, &'static str, Option<f64>)],
 ) -> Result<(), EncodeError> {
-    if let Some(value) = value {
-        let number = Number::from_f64(value).ok_or(EncodeError::NotFinite { param })?;
-        fields.insert(name.to_owned(), Value::Number(number));
+    for (name, param, value) in numbers {
+        if let Some(value) = value {
+            let number = Number::from_f64(*value).ok_or(EncodeError::NotFinite { param })?;
+            fields.insert((*name).to_owned(), Value::Number(number));
+        }
     }
     Ok(())
 }
@@ -58,16 +62,24 @@ pub(crate) fn put_seed(
     Ok(())
 }
 
-/// Refuses the first of `unsupported`, pairs of a name and whether it is asked for, that is.
+/// Refuses parameters that the protocol has no words for, by their names in `params`.
 ///
 /// # Errors
 /// When one of them is asked for.
 pub(crate) fn refuse(
     ask: &Ask<'_>,
-    unsupported: &[(&'static str, bool)],
+    params: &Params,
+    unsupported: &[&'static str],
 ) -> Result<(), EncodeError> {
-    match unsupported.iter().find(|(_, is_asked)| *is_asked) {
-        Some((param, _)) => Err(EncodeError::Unsupported {
+    let asked_for = serde_json::to_value(params)?;
+    let is_asked = |name: &str| match asked_for.get(name) {
+        // An empty list of stop texts asks for nothing.
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(_) => true,
+        None => false,
+    };
+    match unsupported.iter().find(|name| is_asked(name)) {
+        Some(param) => Err(EncodeError::Unsupported {
             protocol: ask.protocol,
             param,
         }),

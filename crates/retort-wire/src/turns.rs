@@ -1,6 +1,7 @@
-//! Conversations for protocols that keep system texts apart from the turns of user and model.
+//! Conversations, as they are and with system texts apart from the turns of user and model.
 
 use retort_types::{Message, PromptInput};
+use serde::Serialize;
 
 use crate::encode::{Ask, EncodeError};
 
@@ -15,6 +16,22 @@ pub(crate) enum Speaker {
 pub(crate) struct Conversation<'a> {
     pub(crate) system: Vec<&'a str>,
     pub(crate) turns: Vec<(Speaker, &'a str)>,
+}
+
+/// A message as protocols send it that know every role.
+#[derive(Serialize)]
+pub(crate) struct SentMessage<'a> {
+    pub(crate) role: &'a str,
+    pub(crate) content: &'a str,
+}
+
+impl<'a> SentMessage<'a> {
+    pub(crate) fn of(message: &'a Message) -> Self {
+        Self {
+            role: &message.role,
+            content: &message.content,
+        }
+    }
 }
 
 /// Returns the messages of a conversation.

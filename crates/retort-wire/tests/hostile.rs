@@ -268,7 +268,7 @@ fn received() -> impl Strategy<Value = Received> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
 
     #[test]
     fn pieces_do_not_matter(

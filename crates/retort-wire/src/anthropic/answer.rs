@@ -1,16 +1,14 @@
 //! Puts an answer together, whole or event by event.
 
-use std::time::Duration;
-
 use retort_types::Timestamp;
 use retort_types::reply::Usage;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::body::{self, Block, Event, Message, StopDetails};
-use crate::decode::{Assemble, Assembled};
-use crate::draft::{Draft, PARTS_MAX, keep_usage, word};
-use crate::errors::{self, is_told};
+use crate::decode::Assembled;
+use crate::draft::{Draft, Drafted, PARTS_MAX, keep_usage, word};
+use crate::errors::is_told;
 use crate::lenient::{List, Object, Text};
 use crate::openai::Call;
 
@@ -24,54 +22,6 @@ impl Assembler {
         Self {
             draft: Draft::new(now),
         }
-    }
-
-    /// Reads an event; returns whether nothing can be missing that it held.
-    fn read_event(&mut self, name: &str, data: &str, since_sent: Duration) -> bool {
-        if self.draft.has_ended {
-            return true;
-        }
-        let Ok(Object(Some(event))) = serde_json::from_str::<Object<Event<'_>>>(data) else {
-            if name == "error" {
-                self.fail(data);
-            }
-            // What is not an object can hold no event: some servers keep connections alive with
-            // words. After the reason to stop no text is missing.
-            let is_stopped = self.draft.reply.finish_reason_raw.is_some();
-            return name == "error" || is_stopped || !data.trim_start().starts_with('{');
-        };
-        self.draft.since_sent = Some(since_sent);
-        let kind = event.kind.told().unwrap_or(name);
-        match kind {
-            "message_start" => {
-                if let Some(message) = &event.message.0 {
-                    self.message(message);
-                }
-            }
-            "content_block_start" => {
-                self.block(event.content_block.0.as_ref(), event.index.count())
-            }
-            "content_block_delta" => self.block(event.delta.0.as_ref(), event.index.count()),
-            "message_delta" => {
-                if let Some(delta) = &event.delta.0 {
-                    self.stop(&delta.stop_reason, &delta.stop_details);
-                }
-                self.usage(event.usage);
-            }
-            "message_stop" => self.draft.has_ended = true,
-            // Signs of life, ends of blocks and whatever comes next.
-            _ => {}
-        }
-        if kind == "error" || event.error.is_some_and(|raw| is_told(raw.get())) {
-            self.fail(data);
-        }
-        self.draft.mark_first_word();
-        true
-    }
-
-    fn fail(&mut self, text: &str) {
-        let found = errors::read(text, self.draft.now);
-        self.draft.fail(found, false);
     }
 
     fn message(&mut self, message: &Message<'_>) {
@@ -191,33 +141,60 @@ fn joined(earlier: &str, later: &str) -> Option<String> {
     serde_json::to_string(&fields).ok()
 }
 
-impl Assemble for Assembler {
-    fn whole(&mut self, text: &str) {
+impl Drafted for Assembler {
+    fn draft(&mut self) -> &mut Draft {
+        &mut self.draft
+    }
+
+    fn read_whole(&mut self, text: &str) {
         if let Ok(Object(Some(message))) = serde_json::from_str::<Object<Message<'_>>>(text) {
             self.draft.has_ended = true;
             self.message(&message);
             if message.error.is_some_and(|raw| is_told(raw.get())) {
-                self.fail(text);
+                self.draft.fail_with(text, false);
             }
         }
-        self.draft.read_as_error(text);
     }
 
-    fn event(&mut self, name: &str, data: &str, since_sent: Duration) {
-        if !self.read_event(name, data, since_sent) {
-            self.draft.said.make_unreadable();
+    fn read_event(&mut self, name: &str, data: &str) -> bool {
+        if self.draft.has_ended {
+            return true;
         }
+        let Ok(Object(Some(event))) = serde_json::from_str::<Object<Event<'_>>>(data) else {
+            return self.draft.read_unexpected(name, data);
+        };
+        let kind = event.kind.told().unwrap_or(name);
+        match kind {
+            "message_start" => {
+                if let Some(message) = &event.message.0 {
+                    self.message(message);
+                }
+            }
+            "content_block_start" => {
+                self.block(event.content_block.0.as_ref(), event.index.count());
+            }
+            "content_block_delta" => self.block(event.delta.0.as_ref(), event.index.count()),
+            "message_delta" => {
+                if let Some(delta) = &event.delta.0 {
+                    self.stop(&delta.stop_reason, &delta.stop_details);
+                }
+                self.usage(event.usage);
+            }
+            "message_stop" => self.draft.has_ended = true,
+            // Signs of life, ends of blocks and whatever comes next.
+            _ => {}
+        }
+        if kind == "error" || event.error.is_some_and(|raw| is_told(raw.get())) {
+            self.draft.fail_with(data, false);
+        }
+        true
     }
 
-    fn last_event(&mut self, name: &str, data: &str, since_sent: Duration) {
-        let _is_whole = self.read_event(name, data, since_sent);
-    }
-
-    fn is_done(&self) -> bool {
+    fn has_last_word(&self) -> bool {
         self.draft.has_ended
     }
 
-    fn finish(self: Box<Self>) -> Assembled {
+    fn assembled(self) -> Assembled {
         let word = self.draft.reply.finish_reason_raw.clone();
         self.draft.finish(word.as_deref())
     }

@@ -16,6 +16,16 @@ const RESERVED: [&str; 2] = ["messages", "system"];
 /// The version of the protocol that is spoken here; Anthropic requires it to be named.
 const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
 
+/// What there are no words for, besides a seed where the dialect has none.
+const UNSUPPORTED: [&str; 6] = [
+    "echo",
+    "frequency_penalty",
+    "logprobs",
+    "min_p",
+    "presence_penalty",
+    "repetition_penalty",
+];
+
 #[derive(Serialize)]
 struct Turn<'a> {
     role: &'static str,
@@ -48,26 +58,15 @@ struct Prompt<'a> {
 pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
     let prompt = prompt(ask)?;
     let params = request::kept(ask.params, ask.options);
-    sampling::refuse(
-        ask,
-        &[
-            ("min_p", params.min_p.is_some()),
-            ("frequency_penalty", params.frequency_penalty.is_some()),
-            ("presence_penalty", params.presence_penalty.is_some()),
-            ("repetition_penalty", params.repetition_penalty.is_some()),
-            ("logprobs", params.logprobs.is_some()),
-            ("echo", params.echo.is_some()),
-        ],
-    )?;
+    sampling::refuse(ask, &params, &UNSUPPORTED)?;
     let mut fields = Fields::new();
     fields.insert("model".to_owned(), json!(ask.request_model));
     sampling::put_max_tokens(&mut fields, "max_tokens", ask, &params);
-    sampling::put_number(
-        &mut fields,
-        "temperature",
-        ("temperature", params.temperature),
-    )?;
-    sampling::put_number(&mut fields, "top_p", ("top_p", params.top_p))?;
+    let numbers = [
+        ("temperature", "temperature", params.temperature),
+        ("top_p", "top_p", params.top_p),
+    ];
+    sampling::put_numbers(&mut fields, &numbers)?;
     if let Some(top_k) = params.top_k {
         fields.insert("top_k".to_owned(), json!(top_k));
     }

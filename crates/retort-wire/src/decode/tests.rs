@@ -551,15 +551,6 @@ fn a_wrong_type_loses_its_field_alone() {
             "message": {"role": "assistant", "content": "kept", "reasoning": "r", "refusal": null,
                 "reasoning_details": [], "tool_calls": [], "annotations": []}}],
     });
-    let wrong = [
-        json!(7),
-        json!(-0.5),
-        json!("7"),
-        json!([[], 1]),
-        json!({"a": {"b": []}}),
-        json!(true),
-        Value::Null,
-    ];
     let mut places: Vec<String> = [
         "id",
         "object",
@@ -584,19 +575,8 @@ fn a_wrong_type_loses_its_field_alone() {
         ]
         .map(|name| format!("/choices/0/message/{name}")),
     );
-    for place in places {
-        for value in &wrong {
-            let mut body = whole.clone();
-            *body.pointer_mut(&place).expect("the place exists") = value.clone();
-            let decoded = decode(&body.to_string());
-            assert_eq!(decoded.outcome, Outcome::Answered, "{place} {value}");
-            assert_eq!(
-                decoded.reply.text.as_deref(),
-                Some("kept"),
-                "{place} {value}"
-            );
-        }
-    }
+    let places: Vec<&str> = places.iter().map(String::as_str).collect();
+    check_tolerance(CHAT, &whole, &places);
 }
 
 #[test]

@@ -1,16 +1,14 @@
 //! Puts an answer together, whole or chunk by chunk.
 
-use std::borrow::Cow;
-use std::time::Duration;
-
 use retort_types::Timestamp;
 use retort_types::reply::{ProviderError, Usage};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 use super::body::{self, Body, Candidate, Part, PromptFeedback};
 use super::logprobs;
-use crate::decode::{Assemble, Assembled, Fault};
-use crate::draft::{Draft, PARTS_MAX, keep_usage, word};
+use crate::decode::{Assembled, Fault};
+use crate::draft::{Draft, Drafted, PARTS_MAX, keep_usage, word};
 use crate::errors::{self, Found, is_told};
 use crate::lenient::{List, Object, text_of};
 use crate::openai::Call;
@@ -25,21 +23,6 @@ impl Assembler {
         Self {
             draft: Draft::new(now),
         }
-    }
-
-    /// Reads a chunk of a stream; returns whether nothing can be missing that it held.
-    fn read_event(&mut self, name: &str, data: &str, since_sent: Duration) -> bool {
-        self.draft.since_sent = Some(since_sent);
-        if self.read(data) {
-            return true;
-        }
-        if name == "error" {
-            let found = errors::read(data, self.draft.now);
-            self.draft.fail(found, self.draft.has_ended);
-            return true;
-        }
-        // What is not an object can hold no chunk, and after the finish reason no text is missing.
-        self.draft.has_ended || !data.trim_start().starts_with('{')
     }
 
     /// Reads an answer or a chunk of one; returns whether it is JSON of the expected kind.
@@ -64,10 +47,8 @@ impl Assembler {
             self.draft.fail(found, was_finished);
         }
         if body.error.is_some_and(|raw| is_told(raw.get())) {
-            let found = errors::read(text, self.draft.now);
-            self.draft.fail(found, was_finished);
+            self.draft.fail_with(text, was_finished);
         }
-        self.draft.mark_first_word();
         true
     }
 
@@ -149,10 +130,10 @@ impl Assembler {
             return;
         };
         let usage = Usage {
-            input_tokens: told.prompt_token_count.count(),
-            output_tokens: told.candidates_token_count.count(),
-            reasoning_tokens: told.thoughts_token_count.count(),
-            cache_read_tokens: told.cached_content_token_count.count(),
+            input_tokens: told.prompt.count(),
+            output_tokens: told.candidates.count(),
+            reasoning_tokens: told.thoughts.count(),
+            cache_read_tokens: told.cached.count(),
             cache_write_tokens: None,
         };
         keep_usage(&mut self.draft.reply, usage, raw);
@@ -192,31 +173,28 @@ fn blocked(feedback: &PromptFeedback<'_>) -> Option<Found> {
     Some(errors::of(error))
 }
 
-impl Assemble for Assembler {
-    fn whole(&mut self, text: &str) {
+impl Drafted for Assembler {
+    fn draft(&mut self) -> &mut Draft {
+        &mut self.draft
+    }
+
+    fn read_whole(&mut self, text: &str) {
         match text.trim_start().strip_prefix('[') {
             Some(list) => self.read_list(list),
             None => self.draft.has_ended |= self.read(text),
         }
-        self.draft.read_as_error(text);
     }
 
-    fn event(&mut self, name: &str, data: &str, since_sent: Duration) {
-        if !self.read_event(name, data, since_sent) {
-            self.draft.said.make_unreadable();
-        }
-    }
-
-    fn last_event(&mut self, name: &str, data: &str, since_sent: Duration) {
-        let _is_whole = self.read_event(name, data, since_sent);
+    fn read_event(&mut self, name: &str, data: &str) -> bool {
+        self.read(data) || self.draft.read_unexpected(name, data)
     }
 
     /// There is no last word: the connection ends. Usage may follow the finish reason.
-    fn is_done(&self) -> bool {
+    fn has_last_word(&self) -> bool {
         false
     }
 
-    fn finish(self: Box<Self>) -> Assembled {
+    fn assembled(self) -> Assembled {
         let reason = self.draft.reply.finish_reason_raw.clone();
         self.draft.finish(reason.as_deref().map(in_words))
     }

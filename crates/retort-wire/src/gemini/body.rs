@@ -94,10 +94,14 @@ pub(super) struct PromptFeedback<'a> {
 
 /// Token counts; those of zero are left out. Those of the candidates leave out the thoughts.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub(super) struct Usage {
-    pub(super) prompt_token_count: Number,
-    pub(super) candidates_token_count: Number,
-    pub(super) thoughts_token_count: Number,
-    pub(super) cached_content_token_count: Number,
+    #[serde(rename = "promptTokenCount")]
+    pub(super) prompt: Number,
+    #[serde(rename = "candidatesTokenCount")]
+    pub(super) candidates: Number,
+    #[serde(rename = "thoughtsTokenCount")]
+    pub(super) thoughts: Number,
+    #[serde(rename = "cachedContentTokenCount")]
+    pub(super) cached: Number,
 }

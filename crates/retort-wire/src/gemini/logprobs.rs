@@ -15,6 +15,7 @@ struct Told<'a> {
     top_candidates: List<Object<Position<'a>>>,
 }
 
+/// A chosen token or an alternative to one.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Entry<'a> {
@@ -25,34 +26,18 @@ struct Entry<'a> {
 
 // One more than is kept, so that the excess shows.
 impl Item for Entry<'_> {
-    const MAX: usize = TOKENS_MAX + 1;
+    const MAX: usize = ALTERNATIVES_MAX + 1;
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Position<'a> {
     #[serde(borrow)]
-    candidates: List<Object<Alternative<'a>>>,
+    candidates: List<Object<Entry<'a>>>,
 }
 
 impl Item for Position<'_> {
     const MAX: usize = TOKENS_MAX + 1;
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Alternative<'a> {
-    #[serde(borrow)]
-    token: Text<'a>,
-    log_probability: Number,
-}
-
-impl Item for Alternative<'_> {
-    const MAX: usize = ALTERNATIVES_MAX + 1;
-
-    fn is_told(&self) -> bool {
-        self.token.0.is_some() && self.log_probability.single().is_some()
-    }
 }
 
 /// Adds what `raw` tells, which arrived after `arrived_ms`.

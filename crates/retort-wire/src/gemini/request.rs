@@ -18,6 +18,9 @@ const RESERVED: [&str; 6] = [
     "generation_config",
 ];
 
+/// What there are no words for.
+const UNSUPPORTED: [&str; 3] = ["echo", "min_p", "repetition_penalty"];
+
 #[derive(Serialize)]
 struct Part<'a> {
     text: &'a str,
@@ -42,16 +45,9 @@ struct Prompt<'a> {
 pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
     let prompt = prompt(ask)?;
     let params = request::kept(ask.params, ask.options);
-    sampling::refuse(
-        ask,
-        &[
-            ("min_p", params.min_p.is_some()),
-            ("repetition_penalty", params.repetition_penalty.is_some()),
-            ("echo", params.echo.is_some()),
-        ],
-    )?;
+    sampling::refuse(ask, &params, &UNSUPPORTED)?;
     let mut config = Fields::new();
-    for (name, param, value) in [
+    let numbers = [
         ("temperature", "temperature", params.temperature),
         ("topP", "top_p", params.top_p),
         (
@@ -64,9 +60,8 @@ pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
             "presence_penalty",
             params.presence_penalty,
         ),
-    ] {
-        sampling::put_number(&mut config, name, (param, value))?;
-    }
+    ];
+    sampling::put_numbers(&mut config, &numbers)?;
     if let Some(top_k) = params.top_k {
         config.insert("topK".to_owned(), json!(top_k));
     }

@@ -5,13 +5,8 @@ use serde_json::json;
 
 use super::request::{RESERVED, shared_fields};
 use crate::encode::{Ask, EncodeError, EncodedRequest};
-use crate::{request, turns};
-
-#[derive(Serialize)]
-struct SentMessage<'a> {
-    role: &'a str,
-    content: &'a str,
-}
+use crate::request;
+use crate::turns::{self, SentMessage};
 
 #[derive(Serialize)]
 struct Prompt<'a> {
@@ -48,9 +43,6 @@ fn messages<'a>(ask: &Ask<'a>) -> Result<Vec<SentMessage<'a>>, EncodeError> {
         role: "system",
         content,
     });
-    let asked = given.iter().map(|message| SentMessage {
-        role: &message.role,
-        content: &message.content,
-    });
+    let asked = given.iter().map(SentMessage::of);
     Ok(system.into_iter().chain(asked).collect())
 }

@@ -3,17 +3,15 @@
 //! The last event of a stream repeats the whole answer. It is taken from there, and what the event
 //! leaves out from the events before it.
 
-use std::borrow::Cow;
-use std::time::Duration;
-
 use retort_types::Timestamp;
 use retort_types::reply::Usage;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 use super::body::{self, Event, Output, Part, Response};
-use crate::decode::{Assemble, Assembled, Fault};
-use crate::draft::{Draft, PARTS_MAX, Said, keep_usage, word};
-use crate::errors::{self, is_told};
+use crate::decode::{Assembled, Fault};
+use crate::draft::{Draft, Drafted, PARTS_MAX, Said, keep_usage, word};
+use crate::errors::is_told;
 use crate::lenient::{List, Object, text_of};
 use crate::openai::Call;
 
@@ -27,66 +25,6 @@ impl Assembler {
         Self {
             draft: Draft::new(now),
         }
-    }
-
-    /// Reads an event; returns whether nothing can be missing that it held.
-    fn read_event(&mut self, name: &str, data: &str, since_sent: Duration) -> bool {
-        if self.draft.has_ended {
-            return true;
-        }
-        let Ok(Object(Some(event))) = serde_json::from_str::<Object<Event<'_>>>(data) else {
-            if name == "error" {
-                self.fail(data);
-            }
-            // What is not an object can hold no event, such as the `[DONE]` of some routers.
-            return name == "error" || !data.trim_start().starts_with('{');
-        };
-        self.draft.since_sent = Some(since_sent);
-        let kind = event.kind.told().unwrap_or(name);
-        match kind {
-            "response.output_text.delta" => {
-                self.draft.said.add_raw_text(event.delta);
-                if let Some(raw) = event.logprobs {
-                    let arrived_ms = self.draft.arrived_ms();
-                    if self.draft.tokens.add_list(raw.get(), arrived_ms).is_err() {
-                        self.draft.make_faulty(Fault::TooLarge);
-                    }
-                }
-            }
-            "response.refusal.delta" => self.draft.said.add_refusal(&told(event.delta)),
-            "response.reasoning_text.delta" | "response.reasoning.delta" => {
-                self.draft.said.add_reasoning(&told(event.delta));
-            }
-            "response.reasoning_summary_text.delta" | "response.reasoning_summary.delta" => {
-                self.draft.said.add_summary(&told(event.delta));
-            }
-            "response.output_item.done" => {
-                if let Some(item) = &event.item.0 {
-                    call(&mut self.draft.said, item);
-                }
-            }
-            "response.completed"
-            | "response.incomplete"
-            | "response.failed"
-            | "response.cancelled" => self.end(kind, &event),
-            "response.created" | "response.in_progress" | "response.queued" => {
-                if let Some(response) = &event.response.0 {
-                    self.describe(response);
-                }
-            }
-            // Beginnings and ends of parts, and whatever comes next.
-            _ => {}
-        }
-        if kind == "error" || event.error.is_some_and(|raw| is_told(raw.get())) {
-            self.fail(data);
-        }
-        self.draft.mark_first_word();
-        true
-    }
-
-    fn fail(&mut self, text: &str) {
-        let found = errors::read(text, self.draft.now);
-        self.draft.fail(found, false);
     }
 
     /// Reads the last event of a stream, `response.` and a status.
@@ -140,7 +78,7 @@ impl Assembler {
         let status = response.status.told();
         self.draft.reply.finish_reason_raw = reason.or(status).map(word);
         if let Some(raw) = response.error.filter(|raw| is_told(raw.get())) {
-            self.fail(raw.get());
+            self.draft.fail_with(raw.get(), false);
         }
     }
 
@@ -231,32 +169,74 @@ fn call(said: &mut Said, item: &Output<'_>) {
     }
 }
 
-impl Assemble for Assembler {
-    fn whole(&mut self, text: &str) {
+impl Drafted for Assembler {
+    fn draft(&mut self) -> &mut Draft {
+        &mut self.draft
+    }
+
+    fn read_whole(&mut self, text: &str) {
         if let Ok(Object(Some(response))) = serde_json::from_str::<Object<Response<'_>>>(text) {
             self.response(&response);
             // An answer that is still being worked on is none.
             let is_pending = matches!(response.status.told(), Some("queued" | "in_progress"));
             self.draft.has_ended = !is_pending;
         }
-        self.draft.read_as_error(text);
     }
 
-    fn event(&mut self, name: &str, data: &str, since_sent: Duration) {
-        if !self.read_event(name, data, since_sent) {
-            self.draft.said.make_unreadable();
+    fn read_event(&mut self, name: &str, data: &str) -> bool {
+        if self.draft.has_ended {
+            return true;
         }
+        let Ok(Object(Some(event))) = serde_json::from_str::<Object<Event<'_>>>(data) else {
+            // Among it is the `[DONE]` of some routers.
+            return self.draft.read_unexpected(name, data);
+        };
+        let kind = event.kind.told().unwrap_or(name);
+        match kind {
+            "response.output_text.delta" => {
+                self.draft.said.add_raw_text(event.delta);
+                if let Some(raw) = event.logprobs {
+                    let arrived_ms = self.draft.arrived_ms();
+                    if self.draft.tokens.add_list(raw.get(), arrived_ms).is_err() {
+                        self.draft.make_faulty(Fault::TooLarge);
+                    }
+                }
+            }
+            "response.refusal.delta" => self.draft.said.add_refusal(&told(event.delta)),
+            "response.reasoning_text.delta" | "response.reasoning.delta" => {
+                self.draft.said.add_reasoning(&told(event.delta));
+            }
+            "response.reasoning_summary_text.delta" | "response.reasoning_summary.delta" => {
+                self.draft.said.add_summary(&told(event.delta));
+            }
+            "response.output_item.done" => {
+                if let Some(item) = &event.item.0 {
+                    call(&mut self.draft.said, item);
+                }
+            }
+            "response.completed"
+            | "response.incomplete"
+            | "response.failed"
+            | "response.cancelled" => self.end(kind, &event),
+            "response.created" | "response.in_progress" | "response.queued" => {
+                if let Some(response) = &event.response.0 {
+                    self.describe(response);
+                }
+            }
+            // Beginnings and ends of parts, and whatever comes next.
+            _ => {}
+        }
+        if kind == "error" || event.error.is_some_and(|raw| is_told(raw.get())) {
+            self.draft.fail_with(data, false);
+        }
+        true
     }
 
-    fn last_event(&mut self, name: &str, data: &str, since_sent: Duration) {
-        let _is_whole = self.read_event(name, data, since_sent);
-    }
-
-    fn is_done(&self) -> bool {
+    fn has_last_word(&self) -> bool {
         self.draft.has_ended
     }
 
-    fn finish(self: Box<Self>) -> Assembled {
+    fn assembled(self) -> Assembled {
         let status = self.draft.reply.finish_reason_raw.clone();
         // There is no status of its own for an answer that is a call.
         let is_call = self.draft.said.has_calls() && status.as_deref() == Some("completed");

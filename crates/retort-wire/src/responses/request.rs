@@ -5,7 +5,8 @@ use serde_json::json;
 
 use crate::encode::{Ask, EncodeError, EncodedRequest};
 use crate::request::{self, Fields};
-use crate::{sampling, turns};
+use crate::sampling;
+use crate::turns::{self, SentMessage};
 
 /// What further fields may not replace: the conversation, and what would keep the answer for a later
 /// request to fetch.
@@ -18,11 +19,16 @@ const RESERVED: [&str; 6] = [
     "background",
 ];
 
-#[derive(Serialize)]
-struct SentMessage<'a> {
-    role: &'a str,
-    content: &'a str,
-}
+/// What there are no words for, besides a seed where the dialect has none.
+const UNSUPPORTED: [&str; 7] = [
+    "echo",
+    "frequency_penalty",
+    "min_p",
+    "presence_penalty",
+    "repetition_penalty",
+    "stop",
+    "top_k",
+];
 
 #[derive(Serialize)]
 struct Prompt<'a> {
@@ -37,40 +43,21 @@ struct Prompt<'a> {
 /// A summary of the reasoning is told on request only, which not every account may make: `reasoning:
 /// {summary: auto}` in the catalog's `extra_body` or in `extra` joins the effort.
 pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
-    let messages = turns::messages(ask)?.iter();
     let prompt = Prompt {
         instructions: ask.system,
-        input: messages
-            .map(|message| SentMessage {
-                role: &message.role,
-                content: &message.content,
-            })
-            .collect(),
+        input: turns::messages(ask)?.iter().map(SentMessage::of).collect(),
     };
     let params = request::kept(ask.params, ask.options);
-    let has_stop = params.stop.as_ref().is_some_and(|texts| !texts.is_empty());
-    sampling::refuse(
-        ask,
-        &[
-            ("top_k", params.top_k.is_some()),
-            ("min_p", params.min_p.is_some()),
-            ("stop", has_stop),
-            ("frequency_penalty", params.frequency_penalty.is_some()),
-            ("presence_penalty", params.presence_penalty.is_some()),
-            ("repetition_penalty", params.repetition_penalty.is_some()),
-            ("echo", params.echo.is_some()),
-        ],
-    )?;
+    sampling::refuse(ask, &params, &UNSUPPORTED)?;
     let mut fields = Fields::new();
     fields.insert("model".to_owned(), json!(ask.request_model));
     fields.insert("store".to_owned(), json!(false));
     sampling::put_max_tokens(&mut fields, "max_output_tokens", ask, &params);
-    sampling::put_number(
-        &mut fields,
-        "temperature",
-        ("temperature", params.temperature),
-    )?;
-    sampling::put_number(&mut fields, "top_p", ("top_p", params.top_p))?;
+    let numbers = [
+        ("temperature", "temperature", params.temperature),
+        ("top_p", "top_p", params.top_p),
+    ];
+    sampling::put_numbers(&mut fields, &numbers)?;
     sampling::put_seed(&mut fields, None, ask, &params)?;
     if let Some(alternatives) = request::alternatives(ask, &params)? {
         let include = json!(["message.output_text.logprobs"]);

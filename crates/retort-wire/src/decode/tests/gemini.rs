@@ -66,64 +66,43 @@ fn a_whole_answer() {
     assert!(reply.tool_calls.unwrap().contains("\\\"a\\\":1"));
 }
 
+/// A finish reason in words or as a number, what it is normalised to and what the answer counts as.
+const FINISH_REASONS: &[(&str, FinishReason, Outcome)] = &[
+    ("STOP", FinishReason::Stop, Outcome::Answered),
+    ("1", FinishReason::Stop, Outcome::Answered),
+    ("MAX_TOKENS", FinishReason::MaxTokens, Outcome::Answered),
+    ("2", FinishReason::MaxTokens, Outcome::Answered),
+    ("SAFETY", FinishReason::ContentFilter, Outcome::Filtered),
+    ("3", FinishReason::ContentFilter, Outcome::Filtered),
+    ("RECITATION", FinishReason::ContentFilter, Outcome::Filtered),
+    ("BLOCKLIST", FinishReason::ContentFilter, Outcome::Filtered),
+    (
+        "PROHIBITED_CONTENT",
+        FinishReason::ContentFilter,
+        Outcome::Filtered,
+    ),
+    ("SPII", FinishReason::ContentFilter, Outcome::Filtered),
+    (
+        "MODEL_ARMOR",
+        FinishReason::ContentFilter,
+        Outcome::Filtered,
+    ),
+    ("LANGUAGE", FinishReason::ContentFilter, Outcome::Filtered),
+    ("OTHER", FinishReason::Unknown, Outcome::Answered),
+    ("12", FinishReason::Unknown, Outcome::Answered),
+];
+
 #[test]
 fn finish_reasons() {
-    use FinishReason::{ContentFilter, MaxTokens, Stop, Unknown};
-    for (reason, raw, normal, outcome) in [
-        (json!("STOP"), "STOP", Stop, Outcome::Answered),
-        (json!(1), "1", Stop, Outcome::Answered),
-        (
-            json!("MAX_TOKENS"),
-            "MAX_TOKENS",
-            MaxTokens,
-            Outcome::Answered,
-        ),
-        (json!(2), "2", MaxTokens, Outcome::Answered),
-        (json!("SAFETY"), "SAFETY", ContentFilter, Outcome::Filtered),
-        (json!(3), "3", ContentFilter, Outcome::Filtered),
-        (
-            json!("RECITATION"),
-            "RECITATION",
-            ContentFilter,
-            Outcome::Filtered,
-        ),
-        (
-            json!("BLOCKLIST"),
-            "BLOCKLIST",
-            ContentFilter,
-            Outcome::Filtered,
-        ),
-        (
-            json!("PROHIBITED_CONTENT"),
-            "PROHIBITED_CONTENT",
-            ContentFilter,
-            Outcome::Filtered,
-        ),
-        (json!("SPII"), "SPII", ContentFilter, Outcome::Filtered),
-        (
-            json!("MODEL_ARMOR"),
-            "MODEL_ARMOR",
-            ContentFilter,
-            Outcome::Filtered,
-        ),
-        (
-            json!("LANGUAGE"),
-            "LANGUAGE",
-            ContentFilter,
-            Outcome::Filtered,
-        ),
-        (json!("OTHER"), "OTHER", Unknown, Outcome::Answered),
-        (json!(12), "12", Unknown, Outcome::Answered),
-    ] {
+    for (raw, normal, outcome) in FINISH_REASONS {
+        let reason = raw.parse::<u32>().map_or_else(|_| json!(raw), Value::from);
         let chunk = candidate(&json!([{"text": "a"}]), &reason);
-        for body in both_framings(&[chunk.clone()])
-            .into_iter()
-            .chain([chunk.to_string()])
-        {
+        let framings = both_framings(std::slice::from_ref(&chunk));
+        for body in framings.into_iter().chain([chunk.to_string()]) {
             let decoded = read(&body);
-            assert_eq!(decoded.outcome, outcome, "{reason}");
-            assert_eq!(decoded.reply.finish_reason, Some(normal), "{reason}");
-            assert_eq!(decoded.reply.finish_reason_raw.as_deref(), Some(raw));
+            assert_eq!(decoded.outcome, *outcome, "{reason}");
+            assert_eq!(decoded.reply.finish_reason, Some(*normal), "{reason}");
+            assert_eq!(decoded.reply.finish_reason_raw.as_deref(), Some(*raw));
             assert_eq!(decoded.reply.text.as_deref(), Some("a"), "{reason}");
         }
     }
@@ -134,8 +113,8 @@ fn finish_reasons() {
         json!(""),
     ] {
         let chunk = candidate(&json!([{"text": "a"}]), &none);
-        let decoded = read(&events(std::slice::from_ref(&chunk)));
-        assert_eq!(decoded.outcome, Outcome::Cut, "{none}");
+        let streamed = read(&events(std::slice::from_ref(&chunk)));
+        assert_eq!(streamed.outcome, Outcome::Cut, "{none}");
         assert_eq!(
             read(&chunk.to_string()).outcome,
             Outcome::Answered,
@@ -197,7 +176,7 @@ fn a_withheld_prompt_is_an_error_within_a_success() {
     let feedback = json!({"blockReason": "PROHIBITED_CONTENT", "blockReasonMessage": "words"});
     let blocked = json!({"promptFeedback": feedback, "modelVersion": "gemini-x",
         "usageMetadata": {"promptTokenCount": 9}});
-    for body in both_framings(&[blocked.clone()])
+    for body in both_framings(std::slice::from_ref(&blocked))
         .into_iter()
         .chain([blocked.to_string()])
     {

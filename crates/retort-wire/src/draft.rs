@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use retort_types::Timestamp;
 use retort_types::reply::{Reply, Usage};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::decode::{Assemble, Assembled, Fault};
 use crate::errors::{self, Found};
 use crate::finish;
-use crate::lenient::{Text, text_of};
+use crate::lenient::{Item, List, Object, Text, text_of};
 use crate::openai::{Call, Tokens, ToolCalls};
 
 /// Longest finish reason, model name, id and the like that is kept, in characters. Known ones are
@@ -38,6 +39,15 @@ pub(crate) fn keep_usage(reply: &mut Reply, usage: Usage, raw: &str) {
         reply.usage = usage;
         reply.usage_raw = (raw.len() <= USAGE_RAW_MAX_BYTES).then(|| raw.to_owned());
     }
+}
+
+/// Returns the parts of the list that `raw` is, or nothing when it is none, holds only what cannot be
+/// read, or has too many of them: text may be missing then.
+pub(crate) fn parts_of<'a, T: Deserialize<'a> + Item>(raw: &'a str) -> Option<Vec<T>> {
+    let parts = serde_json::from_str::<List<Object<T>>>(raw).ok()?.0?;
+    let parts: Vec<T> = parts.into_iter().filter_map(|part| part.0).collect();
+    let is_empty = raw.trim_matches(['[', ']']).trim().is_empty();
+    (parts.len() < PARTS_MAX && (is_empty || !parts.is_empty())).then_some(parts)
 }
 
 /// What the model said so far.

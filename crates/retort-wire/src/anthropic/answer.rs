@@ -7,20 +7,23 @@ use serde_json::{Map, Value};
 
 use super::body::{self, Block, Event, Message, StopDetails};
 use crate::decode::Assembled;
-use crate::draft::{Draft, Drafted, PARTS_MAX, keep_usage, word};
+use crate::draft::{Draft, Drafted, keep_usage, parts_of, word};
 use crate::errors::is_told;
-use crate::lenient::{List, Object, Text};
+use crate::lenient::{Object, Text};
 use crate::openai::Call;
 
 /// Puts one answer together.
 pub(crate) struct Assembler {
     draft: Draft,
+    /// The first usage object, which tells what the last one leaves out.
+    first_usage: Option<String>,
 }
 
 impl Assembler {
     pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             draft: Draft::new(now),
+            first_usage: None,
         }
     }
 
@@ -37,22 +40,14 @@ impl Assembler {
     }
 
     fn blocks(&mut self, raw: &str) {
-        let blocks = serde_json::from_str::<List<Object<Block<'_>>>>(raw);
-        let blocks = blocks.ok().and_then(|blocks| blocks.0);
-        let Some(blocks) = blocks.filter(|blocks| blocks.len() < PARTS_MAX) else {
-            self.draft.said.make_unreadable();
-            return;
-        };
-        for block in blocks {
-            self.block(block.0.as_ref(), None);
+        match parts_of::<Block<'_>>(raw) {
+            Some(blocks) => blocks.iter().for_each(|block| self.block(block, None)),
+            None => self.draft.said.make_unreadable(),
         }
     }
 
     /// Reads a block or what is new in one.
-    fn block(&mut self, block: Option<&Block<'_>>, index: Option<u32>) {
-        let Some(block) = block else {
-            return;
-        };
+    fn block(&mut self, block: &Block<'_>, index: Option<u32>) {
         self.draft.has_answer = true;
         let said = &mut self.draft.said;
         match block.kind.told() {
@@ -124,11 +119,10 @@ impl Assembler {
                 .count()
                 .or(before.cache_write_tokens),
         };
-        let joined = reply
-            .usage_raw
-            .as_deref()
-            .and_then(|earlier| joined(earlier, raw));
-        keep_usage(reply, usage, joined.as_deref().unwrap_or(raw));
+        keep_usage(reply, usage, raw);
+        if self.first_usage.is_none() {
+            self.first_usage.clone_from(&reply.usage_raw);
+        }
     }
 }
 
@@ -170,10 +164,13 @@ impl Drafted for Assembler {
                     self.message(message);
                 }
             }
-            "content_block_start" => {
-                self.block(event.content_block.0.as_ref(), event.index.count());
+            "content_block_start" | "content_block_delta" => {
+                let block = event.content_block.0.as_ref().or(event.delta.0.as_ref());
+                match block {
+                    Some(block) => self.block(block, event.index.count()),
+                    None => self.draft.said.make_unreadable(),
+                }
             }
-            "content_block_delta" => self.block(event.delta.0.as_ref(), event.index.count()),
             "message_delta" => {
                 if let Some(delta) = &event.delta.0 {
                     self.stop(&delta.stop_reason, &delta.stop_details);
@@ -194,7 +191,13 @@ impl Drafted for Assembler {
         self.draft.has_ended
     }
 
-    fn assembled(self) -> Assembled {
+    fn assembled(mut self) -> Assembled {
+        let last = &mut self.draft.reply.usage_raw;
+        if let (Some(first), Some(told)) = (self.first_usage, last.as_deref())
+            && first != told
+        {
+            *last = joined(&first, told);
+        }
         let word = self.draft.reply.finish_reason_raw.clone();
         self.draft.finish(word.as_deref())
     }

@@ -1,16 +1,17 @@
 //! Puts an answer together, whole or chunk by chunk.
 
+use std::borrow::Cow;
+
 use retort_types::Timestamp;
 use retort_types::reply::{ProviderError, Usage};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 
-use super::body::{self, Body, Candidate, Part, PromptFeedback};
+use super::body::{self, Body, Candidate, Content, Part, PromptFeedback};
 use super::logprobs;
 use crate::decode::{Assembled, Fault};
-use crate::draft::{Draft, Drafted, PARTS_MAX, keep_usage, word};
+use crate::draft::{Draft, Drafted, keep_usage, parts_of, word};
 use crate::errors::{self, Found, is_told};
-use crate::lenient::{List, Object, text_of};
+use crate::lenient::{Object, text_of};
 use crate::openai::Call;
 
 /// Puts one answer together.
@@ -70,11 +71,9 @@ impl Assembler {
     }
 
     fn candidate(&mut self, candidate: &Candidate<'_>) {
-        if let Some(content) = &candidate.content.0 {
+        if let Some(raw) = candidate.content {
             self.draft.has_answer = true;
-            if let Some(parts) = content.parts {
-                self.parts(parts.get());
-            }
+            self.content(raw.get());
         }
         if let Some(raw) = candidate.logprobs_result.map(RawValue::get) {
             let arrived_ms = self.draft.arrived_ms();
@@ -89,15 +88,16 @@ impl Assembler {
         }
     }
 
-    fn parts(&mut self, raw: &str) {
-        let parts = serde_json::from_str::<List<Object<Part<'_>>>>(raw);
-        let parts = parts.ok().and_then(|parts| parts.0);
-        let Some(parts) = parts.filter(|parts| parts.len() < PARTS_MAX) else {
+    fn content(&mut self, raw: &str) {
+        let Ok(Object(Some(content))) = serde_json::from_str::<Object<Content<'_>>>(raw) else {
             self.draft.said.make_unreadable();
             return;
         };
-        for part in parts.into_iter().filter_map(|part| part.0) {
-            self.part(&part);
+        // A model that thought until its limit says nothing, in no parts.
+        let parts = content.parts.map_or("[]", RawValue::get);
+        match parts_of::<Part<'_>>(parts) {
+            Some(parts) => parts.iter().for_each(|part| self.part(part)),
+            None => self.draft.said.make_unreadable(),
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Body<'a> {
 pub(super) struct Candidate<'a> {
     pub(super) index: Number,
     #[serde(borrow)]
-    pub(super) content: Object<Content<'a>>,
+    pub(super) content: Option<&'a RawValue>,
     /// A word, or its number when enumerations are asked for as such.
     #[serde(borrow)]
     pub(super) finish_reason: Option<&'a RawValue>,

@@ -10,9 +10,9 @@ use std::borrow::Cow;
 
 use super::body::{self, Event, Output, Part, Response};
 use crate::decode::{Assembled, Fault};
-use crate::draft::{Draft, Drafted, PARTS_MAX, Said, keep_usage, word};
+use crate::draft::{Draft, Drafted, Said, keep_usage, parts_of, word};
 use crate::errors::is_told;
-use crate::lenient::{List, Object, text_of};
+use crate::lenient::{Object, text_of};
 use crate::openai::Call;
 
 /// Puts one answer together.
@@ -64,13 +64,11 @@ impl Assembler {
         if let Some(raw) = response.usage {
             self.usage(raw.get());
         }
-        if let Some(items) = &response.output.0 {
+        if let Some(raw) = response.output {
             self.draft.has_answer = true;
-            if items.len() >= PARTS_MAX {
-                self.draft.make_faulty(Fault::TooLarge);
-            }
-            for item in items.iter().filter_map(|item| item.0.as_ref()) {
-                self.item(item);
+            match parts_of::<Output<'_>>(raw.get()) {
+                Some(items) => items.iter().for_each(|item| self.item(item)),
+                None => self.draft.said.make_unreadable(),
             }
         }
         let incomplete = response.incomplete_details.0.as_ref();
@@ -84,20 +82,20 @@ impl Assembler {
 
     fn item(&mut self, item: &Output<'_>) {
         match item.kind.told() {
-            Some("message") => {
-                for part in parts(&item.content) {
-                    self.part(part);
-                }
-            }
+            Some("message") => self.content(item.content),
             Some("reasoning") => reasoning(&mut self.draft.said, item),
             _ => call(&mut self.draft.said, item),
         }
-        let lists = [&item.content, &item.summary];
-        if lists
-            .into_iter()
-            .any(|list| parts(list).count() >= PARTS_MAX)
-        {
-            self.draft.make_faulty(Fault::TooLarge);
+    }
+
+    fn content(&mut self, raw: Option<&RawValue>) {
+        match raw.map(RawValue::get) {
+            Some(list) if list.starts_with('[') => match parts_of::<Part<'_>>(list) {
+                Some(parts) => parts.iter().for_each(|part| self.part(part)),
+                None => self.draft.said.make_unreadable(),
+            },
+            // Some servers write the text as it is.
+            _ => self.draft.said.add_raw_text(raw),
         }
     }
 
@@ -134,22 +132,20 @@ impl Assembler {
     }
 }
 
-fn parts<'a, 'b>(list: &'a List<Object<Part<'b>>>) -> impl Iterator<Item = &'a Part<'b>> {
-    let parts = list.0.as_deref().unwrap_or_default();
-    parts.iter().filter_map(|part| part.0.as_ref())
-}
-
 fn told(raw: Option<&RawValue>) -> Cow<'_, str> {
     raw.and_then(|raw| text_of(raw.get())).unwrap_or_default()
 }
 
 fn reasoning(said: &mut Said, item: &Output<'_>) {
-    for part in parts(&item.content) {
-        said.add_reasoning(&told(part.text));
-    }
-    for part in parts(&item.summary) {
-        said.add_summary(&told(part.text));
-    }
+    let parts = |raw: Option<&'_ RawValue>| {
+        let parts = raw.and_then(|raw| parts_of::<Part<'_>>(raw.get()));
+        let parts = parts.unwrap_or_default().into_iter();
+        parts
+            .map(|part| told(part.text).into_owned())
+            .collect::<String>()
+    };
+    said.add_reasoning(&parts(item.content));
+    said.add_summary(&parts(item.summary));
     if item.encrypted_content.told().is_some() {
         said.add_hidden_reasoning();
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::draft::PARTS_MAX;
-use crate::lenient::{Item, List, Number, Object, Text};
+use crate::lenient::{Item, Number, Object, Text};
 
 /// An answer.
 #[derive(Default, Deserialize)]
@@ -19,7 +19,7 @@ pub(super) struct Response<'a> {
     #[serde(borrow)]
     pub(super) incomplete_details: Object<IncompleteDetails<'a>>,
     #[serde(borrow)]
-    pub(super) output: List<Object<Output<'a>>>,
+    pub(super) output: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) system_fingerprint: Text<'a>,
     /// Who served it behind a router.
@@ -46,9 +46,9 @@ pub(super) struct Output<'a> {
     #[serde(borrow, rename = "type")]
     pub(super) kind: Text<'a>,
     #[serde(borrow)]
-    pub(super) content: List<Object<Part<'a>>>,
+    pub(super) content: Option<&'a RawValue>,
     #[serde(borrow)]
-    pub(super) summary: List<Object<Part<'a>>>,
+    pub(super) summary: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) encrypted_content: Text<'a>,
     #[serde(borrow)]

@@ -288,8 +288,19 @@ fn a_lost_event_keeps_the_answer_from_being_used() {
     );
     let nothing = read(&json!({"type": "message", "usage": {"output_tokens": 1}}));
     assert_eq!(nothing.outcome, Outcome::Undecodable);
-    let unreadable = read(&message(&json!({"type": "text"}), "end_turn"));
+    for content in [
+        json!({"type": "text"}),
+        json!(["text"]),
+        json!([{"type": "text", "text": 7}]),
+    ] {
+        let unreadable = read(&message(&content, "end_turn"));
+        assert_eq!(unreadable.outcome, Outcome::Undecodable, "{content}");
+    }
+    let lost = json!({"type": "content_block_delta", "index": 0, "delta": "text"});
+    let unreadable = read_events(&[begun(), lost, stopped("end_turn"), end()]);
     assert_eq!(unreadable.outcome, Outcome::Undecodable);
+    let plain = read(&message(&json!("text"), "end_turn"));
+    assert_eq!(plain.reply.text.as_deref(), Some("text"));
 }
 
 #[test]

@@ -282,7 +282,21 @@ fn a_wrong_type_beside_the_text_does_not_lose_it() {
         "/candidates/0/content/parts/0/thoughtSignature",
     ];
     check_tolerance(GEMINI, &whole, &places);
-    let unreadable = candidate(&json!([{"text": 7}]), &json!("STOP"));
+    for parts in [
+        json!([{"text": 7}]),
+        json!(["text"]),
+        json!({"text": "text"}),
+        json!("text"),
+    ] {
+        let unreadable = candidate(&parts, &json!("STOP"));
+        assert_eq!(
+            read(&unreadable.to_string()).outcome,
+            Outcome::Undecodable,
+            "{parts}"
+        );
+    }
+    let mut unreadable = candidate(&json!([]), &json!("STOP"));
+    unreadable["candidates"][0]["content"] = json!("text");
     assert_eq!(read(&unreadable.to_string()).outcome, Outcome::Undecodable);
 }
 

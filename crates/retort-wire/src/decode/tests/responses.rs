@@ -349,9 +349,30 @@ fn a_wrong_type_beside_the_text_does_not_lose_it() {
         "/output/1/content/0/logprobs",
     ];
     check_tolerance(RESPONSES, &whole, &places);
-    let mut unreadable = whole;
-    unreadable["output"][1]["content"][0]["text"] = json!(7);
+    for content in [
+        json!([{"type": "output_text", "text": 7}]),
+        json!(["text"]),
+        json!(7),
+    ] {
+        let unreadable = response(&[message(&content)], "completed");
+        assert_eq!(read(&unreadable).outcome, Outcome::Undecodable, "{content}");
+    }
+    let unreadable = response(&[json!("text")], "completed");
     assert_eq!(read(&unreadable).outcome, Outcome::Undecodable);
+    let plain = response(&[message(&json!("text"))], "completed");
+    assert_eq!(read(&plain).reply.text.as_deref(), Some("text"));
+    // What was lost on the way is in the last event.
+    let lost = "data: {\"type\":\"response.output_text.delta\",\n\n";
+    for (end, outcome) in [
+        (ended(&whole), Outcome::Answered),
+        (ended(&response(&[], "completed")), Outcome::Undecodable),
+    ] {
+        let body = format!("{}{lost}{}", events(&[begun()]), events(&[end]));
+        assert_eq!(
+            Answer::new(&body).protocol(RESPONSES).decode().outcome,
+            outcome
+        );
+    }
 }
 
 #[test]

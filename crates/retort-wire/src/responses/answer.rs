@@ -36,9 +36,11 @@ impl Assembler {
             self.response(response);
         }
         self.draft.has_ended = true;
-        if self.draft.reply.finish_reason_raw.is_none() {
+        // The event's name tells the status where the answer within does not, or an earlier one.
+        let told = &mut self.draft.reply.finish_reason_raw;
+        if told.as_deref().is_none_or(is_pending) {
             let status = kind.strip_prefix("response.").unwrap_or(kind);
-            self.draft.reply.finish_reason_raw = Some(status.to_owned());
+            *told = Some(status.to_owned());
         }
         self.draft.said = std::mem::take(&mut self.draft.said).or(streamed);
         let told = std::mem::take(&mut self.draft.tokens);
@@ -132,6 +134,11 @@ impl Assembler {
     }
 }
 
+/// Returns whether an answer of this status is still being worked on, and thus none.
+fn is_pending(status: &str) -> bool {
+    matches!(status, "queued" | "in_progress")
+}
+
 fn told(raw: Option<&RawValue>) -> Cow<'_, str> {
     raw.and_then(|raw| text_of(raw.get())).unwrap_or_default()
 }
@@ -173,9 +180,7 @@ impl Drafted for Assembler {
     fn read_whole(&mut self, text: &str) {
         if let Ok(Object(Some(response))) = serde_json::from_str::<Object<Response<'_>>>(text) {
             self.response(&response);
-            // An answer that is still being worked on is none.
-            let is_pending = matches!(response.status.told(), Some("queued" | "in_progress"));
-            self.draft.has_ended = !is_pending;
+            self.draft.has_ended = !response.status.told().is_some_and(is_pending);
         }
     }
 

@@ -187,6 +187,13 @@ fn statuses() {
             assert_eq!(decoded.reply.text.as_deref(), Some("Part"));
         }
     }
+    let stale =
+        json!({"type": "response.completed", "response": response(&[said("a")], "in_progress")});
+    let decoded = read_events(&[begun(), stale]);
+    assert_eq!(
+        decoded.reply.finish_reason_raw.as_deref(),
+        Some("completed")
+    );
     for pending in ["queued", "in_progress"] {
         let decoded = read(&response(&[], pending));
         assert_eq!(decoded.outcome, Outcome::Undecodable, "{pending}");

@@ -187,6 +187,10 @@ fn statuses() {
             assert_eq!(decoded.reply.text.as_deref(), Some("Part"));
         }
     }
+}
+
+#[test]
+fn a_pending_answer_is_none_unless_its_event_says_otherwise() {
     let stale =
         json!({"type": "response.completed", "response": response(&[said("a")], "in_progress")});
     let decoded = read_events(&[begun(), stale]);

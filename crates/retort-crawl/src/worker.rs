@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 pub use ask::{Composed, Target, Unaskable};
 pub use pace_store::PaceStore;
-pub use trial::{Trial, Tried, try_once};
+pub use trial::{Trial, Tried, ask_once, try_once};
 
 use crate::CrawlError;
 use crate::message::{

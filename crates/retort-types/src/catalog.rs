@@ -90,6 +90,21 @@ impl WireProtocol {
         }
     }
 
+    /// Returns whether its count of output tokens leaves reasoning out, unless the catalog says
+    /// otherwise of a provider.
+    pub const fn excludes_reasoning(self) -> bool {
+        match self {
+            Self::Gemini => true,
+            Self::OpenaiChat
+            | Self::OpenaiCompletions
+            | Self::OpenaiResponses
+            | Self::AnthropicMessages
+            | Self::BedrockConverse
+            | Self::CohereV2
+            | Self::Ollama => false,
+        }
+    }
+
     /// Returns the protocol that puts prompts of `mode` to a provider that speaks this one, or
     /// nothing when it cannot: raw text has no chat template, so it never becomes a chat.
     pub const fn for_mode(self, mode: Mode) -> Option<Self> {
@@ -194,7 +209,7 @@ pub struct WireOptions {
     /// Most alternatives per token that it tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs_max: Option<u32>,
-    /// Whether `output_tokens` leaves reasoning out.
+    /// Whether `output_tokens` leaves reasoning out, where the protocol has it otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_excluded: Option<bool>,
     /// Errors that mean something else here than in the protocol.

@@ -42,7 +42,8 @@ pub struct Params {
     /// Ask for log probabilities of the chosen tokens and of this many alternatives (0: chosen only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<u32>,
-    /// How hard a reasoning model thinks, in the provider's own words (`none`, `low`, `high`, ...).
+    /// How hard a reasoning model thinks, in the provider's own words (`none`, `low`, `high`, ...), or
+    /// the most tokens it may think where the provider counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_effort: Option<String>,
     /// Ask for a streamed answer. Off unless set: long streams are what gateways cut.

@@ -12,8 +12,8 @@ use retort_types::{AnnouncedLimits, Outcome, Timestamp, WireProtocol};
 use crate::errors::{self, Found};
 use crate::headers::request_id;
 use crate::limits;
-use crate::openai;
 use crate::sse::SseParser;
+use crate::{anthropic, gemini, openai, responses};
 
 /// Longest body of an answer that is no stream, in bytes: hundreds of times the longest text on
 /// offer, and room for twenty alternatives at each of 20,000 tokens.
@@ -189,9 +189,9 @@ fn assembler(protocol: WireProtocol, options: &WireOptions, now: Timestamp) -> B
         WireProtocol::OpenaiChat | WireProtocol::OpenaiCompletions => {
             Box::new(openai::Assembler::new(protocol, options, now))
         }
-        WireProtocol::OpenaiResponses => unimplemented!(),
-        WireProtocol::AnthropicMessages => unimplemented!(),
-        WireProtocol::Gemini => unimplemented!(),
+        WireProtocol::OpenaiResponses => Box::new(responses::Assembler::new(now)),
+        WireProtocol::AnthropicMessages => Box::new(anthropic::Assembler::new(now)),
+        WireProtocol::Gemini => Box::new(gemini::Assembler::new(now)),
         WireProtocol::BedrockConverse => unimplemented!(),
         WireProtocol::CohereV2 => unimplemented!(),
         WireProtocol::Ollama => unimplemented!(),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use retort_types::catalog::WireOptions;
 use retort_types::{Params, PromptInput, WireProtocol};
 
-use crate::openai;
+use crate::{anthropic, gemini, openai, responses};
 
 /// What is asked, of whom, and in which dialect.
 #[derive(Debug, Clone, Copy)]
@@ -83,8 +83,25 @@ pub enum EncodeError {
         field: String,
     },
     /// A further field asks for several answers in one request.
-    #[error("the extra field `n` asks for several answers, and only the first would be kept")]
-    SeveralAnswers,
+    #[error("the extra field `{field}` asks for several answers, and only the first would be kept")]
+    SeveralAnswers {
+        /// The field.
+        field: &'static str,
+    },
+    /// A message is spoken by somebody whom the protocol does not know, or out of place.
+    #[error("`{protocol}` has no place for a message of role `{role}` there")]
+    Role {
+        /// The protocol.
+        protocol: WireProtocol,
+        /// The role.
+        role: String,
+    },
+    /// The protocol requires a limit of tokens and none is set.
+    #[error("`{protocol}` requires `max_tokens`, and none is set")]
+    NoMaxTokens {
+        /// The protocol.
+        protocol: WireProtocol,
+    },
     /// A parameter is not a finite number, which JSON cannot hold.
     #[error("the parameter `{param}` is not a finite number")]
     NotFinite {
@@ -114,7 +131,13 @@ impl EncodeError {
             Self::Reserved { .. } => {
                 Some("say it in the campaign or the catalog, not in `extra` or `extra_body`")
             }
-            Self::SeveralAnswers => Some("use `samples` of the suite instead"),
+            Self::SeveralAnswers { .. } => Some("use `samples` of the suite instead"),
+            Self::Role { .. } => {
+                Some("use the roles `user` and `assistant`, and `system` at the start at most")
+            }
+            Self::NoMaxTokens { .. } => Some(
+                "set `params.max_tokens` in the campaign, or `max_tokens` in the model's `extra_body`",
+            ),
             Self::NotFinite { .. } => Some("give a number, or leave it unset"),
             Self::Json(_) => None,
         }
@@ -131,9 +154,9 @@ pub fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
     match ask.protocol {
         WireProtocol::OpenaiChat => openai::chat::encode(ask),
         WireProtocol::OpenaiCompletions => openai::completions::encode(ask),
-        WireProtocol::OpenaiResponses => unimplemented!(),
-        WireProtocol::AnthropicMessages => unimplemented!(),
-        WireProtocol::Gemini => unimplemented!(),
+        WireProtocol::OpenaiResponses => responses::encode(ask),
+        WireProtocol::AnthropicMessages => anthropic::encode(ask),
+        WireProtocol::Gemini => gemini::encode(ask),
         WireProtocol::BedrockConverse => unimplemented!(),
         WireProtocol::CohereV2 => unimplemented!(),
         WireProtocol::Ollama => unimplemented!(),
@@ -153,17 +176,54 @@ mod tests {
 
     const BOTH: [WireProtocol; 2] = [WireProtocol::OpenaiChat, WireProtocol::OpenaiCompletions];
 
+    /// Protocols that requests are written in.
+    const SPOKEN: [WireProtocol; 5] = [
+        WireProtocol::OpenaiChat,
+        WireProtocol::OpenaiCompletions,
+        WireProtocol::OpenaiResponses,
+        WireProtocol::AnthropicMessages,
+        WireProtocol::Gemini,
+    ];
+
     fn input(protocol: WireProtocol) -> PromptInput {
+        if protocol == WireProtocol::OpenaiCompletions {
+            return PromptInput::Text("Once upon a time\u{2028}there".to_owned());
+        }
+        PromptInput::Messages(vec![
+            message("user", "Name a prime."),
+            message("assistant", "7"),
+            message("user", "Another, \"larger\" one?\n"),
+        ])
+    }
+
+    /// Returns the parameters that a protocol has no words for, by their names in `params`.
+    fn unsupported(protocol: WireProtocol) -> &'static [&'static str] {
         match protocol {
-            WireProtocol::OpenaiChat => PromptInput::Messages(vec![
-                message("user", "Name a prime."),
-                message("assistant", "7"),
-                message("user", "Another, \"larger\" one?\n"),
-            ]),
-            WireProtocol::OpenaiCompletions => {
-                PromptInput::Text("Once upon a time\u{2028}there".to_owned())
-            }
-            other => unreachable!("not among the protocols of these tests: {other}"),
+            WireProtocol::OpenaiChat => &["echo"],
+            WireProtocol::OpenaiCompletions => &["reasoning_effort"],
+            WireProtocol::OpenaiResponses => &[
+                "echo",
+                "frequency_penalty",
+                "min_p",
+                "presence_penalty",
+                "repetition_penalty",
+                "seed",
+                "stop",
+                "top_k",
+            ],
+            WireProtocol::AnthropicMessages => &[
+                "echo",
+                "frequency_penalty",
+                "logprobs",
+                "min_p",
+                "presence_penalty",
+                "repetition_penalty",
+                "seed",
+            ],
+            WireProtocol::Gemini => &["echo", "min_p", "repetition_penalty"],
+            other @ (WireProtocol::BedrockConverse
+            | WireProtocol::CohereV2
+            | WireProtocol::Ollama) => unreachable!("not among the spoken protocols: {other}"),
         }
     }
 
@@ -207,8 +267,8 @@ mod tests {
         insta::assert_json_snapshot!(format!("{protocol}_{name}"), view);
     }
 
-    fn all_params(protocol: WireProtocol) -> Params {
-        let is_chat = protocol == WireProtocol::OpenaiChat;
+    /// Returns parameters that set all that there is.
+    fn everything() -> Params {
         Params {
             temperature: Some(0.7),
             top_p: Some(1.0),
@@ -221,38 +281,71 @@ mod tests {
             presence_penalty: Some(-0.5),
             repetition_penalty: Some(1.1),
             logprobs: Some(5),
-            reasoning_effort: is_chat.then(|| "low".to_owned()),
+            reasoning_effort: Some("low".to_owned()),
             stream: None,
-            echo: (!is_chat).then_some(true),
+            echo: Some(true),
             extra: BTreeMap::from([("user".to_owned(), json!("someone"))]),
+        }
+    }
+
+    /// Returns parameters of which `is_kept` keeps some, by their names, and those that the protocol
+    /// requires.
+    fn some_params(protocol: WireProtocol, is_kept: impl Fn(&str) -> bool) -> Params {
+        let all = serde_json::to_value(everything()).expect("parameters are JSON");
+        let mut fields = all.as_object().expect("parameters are an object").clone();
+        let is_required =
+            |name: &str| protocol == WireProtocol::AnthropicMessages && name == "max_tokens";
+        fields.retain(|name, _| is_kept(name) || is_required(name));
+        serde_json::from_value(Value::Object(fields)).expect("they were parameters")
+    }
+
+    fn all_params(protocol: WireProtocol) -> Params {
+        some_params(protocol, |name| !unsupported(protocol).contains(&name))
+    }
+
+    fn with(params: Params) -> Case {
+        Case {
+            params,
+            ..Case::default()
         }
     }
 
     #[test]
     fn requests() {
-        for protocol in BOTH {
-            snapshot("plain", protocol, &Case::default());
-            let params = all_params(protocol);
-            snapshot(
-                "all_params",
-                protocol,
-                &Case {
-                    params: params.clone(),
-                    ..Case::default()
-                },
-            );
+        for protocol in SPOKEN {
+            let required = some_params(protocol, |_| false);
+            snapshot("plain", protocol, &with(required.clone()));
+            snapshot("all_params", protocol, &with(all_params(protocol)));
             let stream = Params {
                 stream: Some(true),
-                ..Params::default()
+                ..required.clone()
             };
-            snapshot(
-                "stream",
-                protocol,
-                &Case {
-                    params: stream,
-                    ..Case::default()
-                },
-            );
+            snapshot("stream", protocol, &with(stream));
+            if protocol == WireProtocol::OpenaiCompletions {
+                continue;
+            }
+            let system = Case {
+                system: Some("Be brief."),
+                ..with(required.clone())
+            };
+            snapshot("system", protocol, &system);
+            let reasoning = |effort: &str| {
+                with(Params {
+                    reasoning_effort: Some(effort.to_owned()),
+                    ..required.clone()
+                })
+            };
+            snapshot("reasoning", protocol, &reasoning("high"));
+            if [WireProtocol::AnthropicMessages, WireProtocol::Gemini].contains(&protocol) {
+                snapshot("reasoning_none", protocol, &reasoning("none"));
+                snapshot("reasoning_budget", protocol, &reasoning("2048"));
+            }
+        }
+    }
+
+    #[test]
+    fn dialects() {
+        for protocol in SPOKEN {
             let options = WireOptions {
                 max_tokens_field: Some("max_completion_tokens".to_owned()),
                 seed_field: Some("random_seed".to_owned()),
@@ -270,27 +363,119 @@ mod tests {
                 stream_usage: Some(StreamUsage::Always),
                 ..WireOptions::default()
             };
-            let extra = BTreeMap::from([("store".to_owned(), json!(true))]);
             let params = Params {
                 stream: Some(true),
-                extra,
-                ..params
+                extra: BTreeMap::from([("store".to_owned(), json!(true))]),
+                ..all_params(protocol)
             };
-            snapshot(
-                "dialect",
-                protocol,
-                &Case {
-                    params,
-                    options,
-                    ..Case::default()
-                },
-            );
+            let case = Case {
+                options,
+                ..with(params)
+            };
+            snapshot("dialect", protocol, &case);
         }
-        let system = Case {
-            system: Some("Be brief."),
-            ..Case::default()
+    }
+
+    #[test]
+    fn parameters_without_a_place_are_refused_unless_dropped() {
+        let all = serde_json::to_value(everything()).expect("parameters are JSON");
+        let names: Vec<&String> = all.as_object().expect("an object").keys().collect();
+        assert_eq!(names.len(), 14);
+        for protocol in SPOKEN {
+            for name in &names {
+                let mut case = with(some_params(protocol, |kept| kept == *name));
+                let result = asked(protocol, &case).map_err(|error| error.to_string());
+                if unsupported(protocol).contains(&name.as_str()) {
+                    let expected = format!("`{protocol}` has no parameter `{name}`");
+                    assert_eq!(result, Err(expected));
+                    case.options.drop_params.insert((*name).clone());
+                    let plain = with(some_params(protocol, |_| false));
+                    let dropped = asked(protocol, &case).expect("it is dropped");
+                    assert_eq!(dropped, asked(protocol, &plain).expect("nothing is asked"));
+                } else {
+                    assert!(result.is_ok(), "{protocol} {name}: {result:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn further_fields_join_those_of_parameters() {
+        let mut case = with(Params {
+            temperature: Some(0.5),
+            top_p: Some(0.9),
+            reasoning_effort: Some("high".to_owned()),
+            ..Params::default()
+        });
+        let further = json!({"topP": null, "thinkingConfig": {"includeThoughts": false}});
+        let extra = &mut case.options.extra_body;
+        extra.insert("generationConfig".to_owned(), further);
+        let request = asked(WireProtocol::Gemini, &case).unwrap();
+        let expected = json!({
+            "temperature": 0.5,
+            "thinkingConfig": {"thinkingLevel": "high", "includeThoughts": false},
+        });
+        assert_eq!(body(&request)["generationConfig"], expected);
+    }
+
+    #[test]
+    fn a_required_limit_is_never_made_up() {
+        let anthropic = WireProtocol::AnthropicMessages;
+        let mut case = Case::default();
+        let error = refused(anthropic, &case);
+        case.options
+            .extra_body
+            .insert("max_tokens".to_owned(), json!(99));
+        let request = asked(anthropic, &case).expect("the catalog sets it");
+        assert_eq!(body(&request)["max_tokens"], 99);
+        case.params.max_tokens = Some(1);
+        let request = asked(anthropic, &case).expect("the campaign sets it");
+        assert_eq!(body(&request)["max_tokens"], 1);
+        case.options.drop_params.insert("max_tokens".to_owned());
+        let request = asked(anthropic, &case).expect("the catalog sets it");
+        assert_eq!(body(&request)["max_tokens"], 99);
+        insta::assert_snapshot!(error);
+    }
+
+    #[test]
+    fn system_messages_stand_at_the_start() {
+        let options = WireOptions::default();
+        let params = some_params(WireProtocol::AnthropicMessages, |_| false);
+        let conversation = |roles: &[&str]| {
+            let messages = roles.iter().map(|role| message(role, role));
+            PromptInput::Messages(messages.collect())
         };
-        snapshot("system", WireProtocol::OpenaiChat, &system);
+        for (protocol, field, expected) in [
+            (
+                WireProtocol::AnthropicMessages,
+                "system",
+                json!([{"type": "text", "text": "arm"}, {"type": "text", "text": "system"}]),
+            ),
+            (
+                WireProtocol::Gemini,
+                "systemInstruction",
+                json!({"parts": [{"text": "arm"}, {"text": "system"}]}),
+            ),
+        ] {
+            let asked = |input: &PromptInput| {
+                encode(&Ask {
+                    protocol,
+                    request_model: "m",
+                    input,
+                    system: Some("arm"),
+                    params: &params,
+                    options: &options,
+                })
+            };
+            let request = asked(&conversation(&["system", "user"])).unwrap();
+            assert_eq!(body(&request)[field], expected);
+            for roles in [&["user", "system"], &["developer", "user"]] {
+                let error = asked(&conversation(roles)).expect_err("it has no place");
+                assert!(matches!(error, EncodeError::Role { .. }), "{error}");
+            }
+            let error = asked(&conversation(&["system"])).expect_err("nobody asks");
+            assert!(matches!(error, EncodeError::NoMessages), "{error}");
+        }
     }
 
     #[test]
@@ -375,10 +560,6 @@ mod tests {
     fn what_does_not_fit_is_an_error_with_a_hint() {
         let [chat, completions] = BOTH;
         let plain = Case::default();
-        let with = |params: Params| Case {
-            params,
-            ..Case::default()
-        };
         let extra = |name: &str, value: Value| {
             let extra = BTreeMap::from([(name.to_owned(), value)]);
             with(Params {
@@ -422,6 +603,34 @@ mod tests {
             refused(chat, &extra("n", json!(2))),
         ];
         insta::assert_json_snapshot!(errors);
+    }
+
+    #[test]
+    fn what_keeps_or_replaces_a_conversation_is_refused() {
+        for protocol in SPOKEN {
+            let own: &[&str] = match protocol {
+                WireProtocol::OpenaiResponses => &["input", "instructions", "background"],
+                WireProtocol::AnthropicMessages => &["messages", "system"],
+                WireProtocol::Gemini => &["contents", "systemInstruction", "cachedContent"],
+                WireProtocol::OpenaiChat
+                | WireProtocol::OpenaiCompletions
+                | WireProtocol::BedrockConverse
+                | WireProtocol::CohereV2
+                | WireProtocol::Ollama => &["messages"],
+            };
+            for field in own.iter().chain(&["stream", "model"]) {
+                let mut case = with(some_params(protocol, |_| false));
+                case.params.extra.insert((*field).to_owned(), json!("x"));
+                let error = asked(protocol, &case).expect_err("it is reserved");
+                assert!(matches!(error, EncodeError::Reserved { .. }), "{error}");
+            }
+        }
+        let mut case = Case::default();
+        let several = json!({"candidateCount": 2});
+        let extra = &mut case.params.extra;
+        extra.insert("generationConfig".to_owned(), several);
+        let error = refused(WireProtocol::Gemini, &case);
+        assert!(error.contains("`candidateCount` asks for several answers"));
     }
 
     #[test]
@@ -491,6 +700,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_protocol_writes_null(
+            protocol in prop::sample::select(&SPOKEN[..]),
+            mut params in params(),
+        ) {
+            params.max_tokens = Some(9);
+            params.extra.retain(|_, value| !value.is_null());
+            let options = WireOptions {
+                drop_params: unsupported(protocol).iter().map(|name| (*name).to_owned()).collect(),
+                ..WireOptions::default()
+            };
+            if let Ok(request) = asked(protocol, &Case { options, ..with(params.clone()) }) {
+                prop_assert!(!holds_null(&body(&request)));
+                prop_assert_eq!(request.streamed, params.stream == Some(true));
+            } else {
+                prop_assert!(params.temperature.is_some_and(|t| !t.is_finite()));
+            }
+        }
+
         #[test]
         fn nothing_is_null_and_nothing_unasked(params in params()) {
             let case = Case { params: params.clone(), ..Case::default() };

@@ -34,6 +34,11 @@ pub(crate) struct Found {
     pub(crate) reasons: Vec<String>,
 }
 
+/// Returns whether an `error` field tells one: some servers write an empty one beside answers.
+pub(crate) fn is_told(raw: &str) -> bool {
+    !matches!(raw, "null" | "false" | "\"\"" | "{}" | "[]" | "0")
+}
+
 /// Returns what `body` tells, whatever it is; waiting times count from `now`.
 pub(crate) fn read(body: &str, now: Timestamp) -> Found {
     let text = body.trim_start_matches('\u{feff}').trim();
@@ -41,12 +46,9 @@ pub(crate) fn read(body: &str, now: Timestamp) -> Found {
         .or_else(|| read_events(text, now))
         .unwrap_or_else(|| {
             let message = Some(text.to_owned()).filter(|text| !text.is_empty());
-            finished(Found {
-                error: ProviderError {
-                    message,
-                    ..Default::default()
-                },
-                ..Found::default()
+            of(ProviderError {
+                message,
+                ..Default::default()
             })
         })
 }
@@ -73,6 +75,14 @@ fn read_events(text: &str, now: Timestamp) -> Option<Found> {
     parser.push(text.as_bytes(), &mut on_event);
     parser.finish(&mut on_event);
     found
+}
+
+/// Returns an error that is told in other ways than as one, cut as others are.
+pub(crate) fn of(error: ProviderError) -> Found {
+    finished(Found {
+        error,
+        ..Found::default()
+    })
 }
 
 /// Cuts what is kept, after taking the waiting time out of the whole message.

@@ -5,15 +5,22 @@
 //! than a bounded amount of memory. A new provider is configuration ([`retort_types::catalog`]);
 //! only a new protocol is a module here.
 
+mod anthropic;
 mod decode;
+mod draft;
 mod encode;
 mod errors;
+mod finish;
+mod gemini;
 mod headers;
 mod lenient;
 mod limits;
 mod openai;
 mod request;
+mod responses;
+mod sampling;
 mod sse;
+mod turns;
 
 pub use decode::{AnswerHead, BodyEnd, Decoded, Decoder};
 pub use encode::{Ask, EncodeError, EncodedRequest, encode};

@@ -15,3 +15,5 @@ mod tools;
 mod usage;
 
 pub(crate) use answer::Assembler;
+pub(crate) use logprobs::{ALTERNATIVES_MAX, TOKENS_MAX, Tokens, TooMany, ranked};
+pub(crate) use tools::{Call, ToolCalls};

@@ -57,7 +57,8 @@ pub(crate) fn alternatives(ask: &Ask<'_>, params: &Params) -> Result<Option<u32>
 }
 
 /// Returns the request of `fields` and the prompt, with the dialect's further fields merged last
-/// and the parameters' over them. A further field of value null takes a field away.
+/// and the parameters' over them. A further field of value null takes a field away, and one that is
+/// an object joins the object that is there.
 ///
 /// `prompt` serializes as a map. Its fields, those of `reserved` and `model` and `stream` may not
 /// be replaced by further ones: they are the sample's identity, or decide how the answer is read.
@@ -76,11 +77,15 @@ pub(crate) fn finish<P: Serialize>(
         if value.is_null() {
             fields.remove(name);
         } else {
-            fields.insert(name.clone(), value.clone());
+            overlay(fields.entry(name.clone()).or_default(), value);
         }
     }
-    if fields.get("n").is_some_and(|n| n.as_u64() != Some(1)) {
-        return Err(EncodeError::SeveralAnswers);
+    let generation = fields.get("generationConfig");
+    let candidates = generation.and_then(|config| config.get("candidateCount"));
+    for (field, count) in [("n", fields.get("n")), ("candidateCount", candidates)] {
+        if count.is_some_and(|count| count.as_u64() != Some(1)) {
+            return Err(EncodeError::SeveralAnswers { field });
+        }
     }
     let streamed = params.stream == Some(true);
     let accept = if streamed {
@@ -101,6 +106,23 @@ pub(crate) fn finish<P: Serialize>(
         request_params: canonical_json(&fields)?,
         streamed,
     })
+}
+
+/// Puts `over` in the place of `value`. Objects join field by field, so that a further setting
+/// within one does not take away those beside it; a null within takes its field away.
+fn overlay(value: &mut Value, over: &Value) {
+    match (value, over) {
+        (Value::Object(fields), Value::Object(further)) => {
+            for (name, over) in further {
+                if over.is_null() {
+                    fields.remove(name);
+                } else {
+                    overlay(fields.entry(name.clone()).or_insert(Value::Null), over);
+                }
+            }
+        }
+        (value, over) => value.clone_from(over),
+    }
 }
 
 /// Writes the prompt without copying it into a JSON value first.

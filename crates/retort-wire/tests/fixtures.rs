@@ -1,222 +1,146 @@
 //! Reads recorded exchanges that are kept outside the repository. Runs on demand:
 //! `RETORT_FIXTURES=<folder of exchanges/> cargo test -p retort-wire --test fixtures`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod recorded;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use recorded::{Case, Difference, PROTOCOLS};
 use retort_types::catalog::WireOptions;
-use retort_types::reply::{StreamEnd, Usage};
-use retort_types::{Counted, Outcome, Timestamp, WireProtocol};
+use retort_types::reply::StreamEnd;
+use retort_types::{Outcome, Timestamp, WireProtocol};
 use retort_wire::{AnswerHead, BodyEnd, Decoded, Decoder};
-use serde_json::Value;
 
-fn cases(protocol: WireProtocol) -> Vec<PathBuf> {
+fn received_at() -> Timestamp {
+    Timestamp::from_micros(1_790_000_000_000_000)
+}
+
+/// Sizes of pieces that cut characters, line ends and events apart.
+const ODD: &[usize] = &[1, 2, 3, 5, 7, 11, 13];
+
+fn root() -> PathBuf {
     #[expect(
         clippy::disallowed_methods,
         reason = "where recorded exchanges are kept is not the repository's to know"
     )]
-    let root = std::env::var("RETORT_FIXTURES")
-        .expect("RETORT_FIXTURES names the folder that holds exchanges/");
-    let folder = Path::new(&root)
-        .join("exchanges/cases")
-        .join(protocol.as_str());
-    let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
-        .expect("the folder of the protocol's cases is readable")
-        .map(|entry| entry.expect("an entry of the folder is readable").path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        })
-        .collect();
-    paths.sort();
-    assert!(!paths.is_empty(), "no cases in {}", folder.display());
-    paths
+    let root = std::env::var("RETORT_FIXTURES");
+    PathBuf::from(root.expect("RETORT_FIXTURES names the folder that holds exchanges/"))
 }
 
-fn decode(protocol: WireProtocol, case: &Value, piece: usize) -> Decoded {
-    let response = &case["response"];
-    let mut headers = HeaderMap::new();
-    for (name, value) in response["headers"]
-        .as_object()
-        .expect("headers are an object")
-    {
-        headers.append(
-            HeaderName::from_bytes(name.as_bytes()).expect("a recorded name is a name"),
-            HeaderValue::from_str(value.as_str().expect("a header is text"))
-                .expect("a recorded value is a value"),
-        );
-    }
-    let status = response["status"].as_u64().expect("a status is a number");
+fn headers(case: &Case) -> HeaderMap {
+    let told = case.json["response"]["headers"].as_object();
+    let told = told.expect("headers are an object").iter();
+    told.map(|(name, value)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a recorded name is a name");
+        let value = value.as_str().expect("a header is text");
+        (
+            name,
+            HeaderValue::from_str(value).expect("a recorded value is a value"),
+        )
+    })
+    .collect()
+}
+
+/// Decodes `body`, which arrives in pieces of these sizes in turn.
+fn decode(case: &Case, body: &[u8], pieces: &[usize], end: BodyEnd) -> Decoded {
+    let headers = headers(case);
     let head = AnswerHead {
-        status: u16::try_from(status).expect("a status has three digits"),
+        status: case.status,
         headers: &headers,
-        received_at: Timestamp::from_micros(1_790_000_000_000_000),
+        received_at: received_at(),
     };
-    let streamed = case["stream"].as_bool().expect("stream is a flag");
-    let mut decoder = Decoder::new(protocol, &WireOptions::default(), streamed, &head);
-    let body = response["body_text"].as_str().expect("a body is text");
-    for (at, bytes) in body.as_bytes().chunks(piece).enumerate() {
-        decoder.push(bytes, Duration::from_millis(at as u64));
+    let options = WireOptions::default();
+    let mut decoder = Decoder::new(case.protocol, &options, case.streamed, &head);
+    let mut rest = body;
+    for (at, size) in pieces.iter().cycle().enumerate() {
+        let (piece, tail) = rest.split_at((*size).min(rest.len()));
+        decoder.push(piece, Duration::from_millis(at as u64));
+        rest = tail;
+        if rest.is_empty() {
+            break;
+        }
     }
-    decoder.finish(BodyEnd::Complete)
+    decoder.finish(end)
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    value[name].as_str().filter(|text| !text.is_empty())
-}
-
-fn count(value: &Value, name: &str) -> Option<u32> {
-    value[name]
-        .as_u64()
-        .and_then(|count| u32::try_from(count).ok())
-}
-
-fn outcome(kind: Option<&str>) -> Option<Outcome> {
-    let outcome = match kind {
-        None => Outcome::Answered,
-        Some("auth" | "permission") => Outcome::Unauthorized,
-        Some("not_found") => Outcome::NotFound,
-        Some("context_length") => Outcome::ContextLength,
-        Some("content_filter") => Outcome::Filtered,
-        Some("quota") => Outcome::QuotaExhausted,
-        Some("rate_limit") => Outcome::RateLimited,
-        Some("overloaded") => Outcome::Overloaded,
-        Some("timeout") => Outcome::Timeout,
-        Some("server") => Outcome::ProviderError,
-        Some("invalid_request") => Outcome::InvalidRequest,
-        Some("malformed") => Outcome::Undecodable,
-        Some(_) => return None,
-    };
-    Some(outcome)
-}
-
-fn check_reply(id: &str, decoded: &Decoded, expected: &Value) {
-    let reply = &decoded.reply;
-    let told = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let pairs = [
-        ("text", &reply.text),
-        ("reasoning_text", &reply.reasoning_text),
-        ("refusal", &reply.refusal_text),
-        ("finish_reason", &reply.finish_reason_raw),
-        ("served_model", &reply.served_model),
-        ("system_fingerprint", &reply.system_fingerprint),
-        ("response_id", &reply.response_id),
-        ("upstream_provider", &reply.upstream_provider),
-    ];
-    for (name, ours) in pairs {
-        assert_eq!(
-            told(ours).as_deref(),
-            text(expected, name),
-            "{name} of {id}"
-        );
+/// Takes out of `decoded` when what arrived.
+fn timeless(mut decoded: Decoded) -> Decoded {
+    decoded.ttft = decoded.ttft.map(|_| Duration::ZERO);
+    for token in &mut decoded.reply.tokens {
+        token.arrived_ms = token.arrived_ms.map(|_| 0.0);
     }
-    let usage = &expected["usage"];
-    let expected_usage = Usage {
-        input_tokens: count(usage, "input"),
-        output_tokens: count(usage, "output"),
-        reasoning_tokens: count(usage, "reasoning"),
-        cache_read_tokens: count(usage, "cached"),
-        cache_write_tokens: count(usage, "cache_write"),
-    };
-    assert_eq!(reply.usage, expected_usage, "usage of {id}");
-    let tokens = count(expected, "logprobs_count").unwrap_or(0);
-    assert_eq!(
-        reply.tokens.len() as u64,
-        u64::from(tokens),
-        "tokens of {id}"
-    );
-    if let Some(most) = count(expected, "top_logprobs_max") {
-        let ours = reply.tokens.iter().map(|token| token.top.len()).max();
-        assert_eq!(
-            ours.map(|n| n as u64),
-            Some(u64::from(most)),
-            "alternatives of {id}"
-        );
+    decoded
+}
+
+/// Returns the body in forms that mean the same.
+fn same_bodies(case: &Case, body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    if !case.streamed || !recorded::is_events(case) {
+        return Vec::new();
+    }
+    let text = std::str::from_utf8(body).expect("events are text");
+    let plain = text.replace("\r\n", "\n");
+    let with_comments = plain.replace("\n\n", "\n\n: keep-alive\n\n");
+    vec![
+        ("LF", plain.clone().into_bytes()),
+        ("CRLF", plain.replace('\n', "\r\n").into_bytes()),
+        ("comments", with_comments.replace('\n', "\r\n").into_bytes()),
+        ("comments in LF", with_comments.into_bytes()),
+    ]
+}
+
+fn check_cuts(case: &Case, body: &[u8], whole: &Decoded) {
+    for percent in [25, 50, 75] {
+        let prefix = &body[..body.len() * percent / 100];
+        let broken = BodyEnd::Broken("connection reset".to_owned());
+        let decoded = decode(case, prefix, &[usize::MAX], broken);
+        let at = format!("{} cut at {percent} %", case.id);
+        if case.streamed && recorded::holds_end(case.protocol, prefix) {
+            assert_eq!(decoded.outcome, whole.outcome, "{at}, after its end");
+            assert!(decoded.late_fault.is_some(), "{at}: the fault is not told");
+        } else if decoded.stream_end == Some(StreamEnd::Error) {
+            assert_eq!(decoded.outcome, whole.outcome, "{at}, after an error");
+        } else {
+            assert_eq!(decoded.outcome, Outcome::Cut, "{at}");
+            assert_eq!(decoded.stream_end, Some(StreamEnd::Cut), "{at}");
+        }
     }
 }
 
-fn check_limits(id: &str, decoded: &Decoded, expected: &Value) {
-    for (name, counted) in [
-        ("requests", Counted::Requests),
-        ("tokens", Counted::Tokens),
-        ("input_tokens", Counted::InputTokens),
-        ("output_tokens", Counted::OutputTokens),
-    ] {
-        let told = &expected["rate_limit"][name];
-        let ours = decoded
-            .limits
-            .counts
-            .iter()
-            .find(|limit| limit.counted == counted);
-        assert_eq!(ours.is_some(), told.is_object(), "{name} limit of {id}");
-        if let Some(ours) = ours {
-            assert_eq!(ours.limit, told["limit"].as_u64(), "{name} limit of {id}");
-            assert_eq!(
-                ours.remaining,
-                told["remaining"].as_u64(),
-                "{name} remaining of {id}"
-            );
-            if let Some(reset_ms) = told["reset_ms"].as_u64() {
-                let reset = ours.reset.map(|reset| reset.as_millis());
-                assert_eq!(reset, Some(u128::from(reset_ms)), "{name} reset of {id}");
+fn check(protocol: WireProtocol) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let cases = recorded::cases(&root(), protocol);
+    for case in &cases {
+        let body = recorded::body(case);
+        let whole = decode(case, &body, &[usize::MAX], BodyEnd::Complete);
+        let date = case.json["response"]["headers"]["date"].as_str();
+        let now = recorded::times_count_from(date, received_at());
+        found.extend(recorded::differences(case, &whole, now));
+        let timeless_whole = timeless(whole.clone());
+        for (how, pieces) in [("odd pieces", ODD), ("single bytes", &[1])] {
+            let pieces = timeless(decode(case, &body, pieces, BodyEnd::Complete));
+            assert_eq!(pieces, timeless_whole, "{} in {how}", case.id);
+        }
+        for (how, same) in same_bodies(case, &body) {
+            for pieces in [&[usize::MAX], ODD, &[1]] {
+                let same = timeless(decode(case, &same, pieces, BodyEnd::Complete));
+                assert_eq!(same, timeless_whole, "{} with {how}", case.id);
             }
         }
-    }
-    if let Some(told) = expected["retry_after_ms"].as_u64() {
-        // Of two headers that disagree the larger is taken.
-        let ours = decoded.limits.retry_after.map(|wait| wait.as_millis());
-        assert!(
-            ours >= Some(u128::from(told)),
-            "retry after of {id}: {ours:?}"
-        );
-    }
-}
-
-fn check(protocol: WireProtocol) {
-    for path in cases(protocol) {
-        let json = fs::read_to_string(&path).expect("a case is readable");
-        let case: Value = serde_json::from_str(&json).expect("a case is JSON");
-        let id = case["id"].as_str().expect("a case has an id");
-        let expected = &case["expected"];
-        let decoded = decode(protocol, &case, usize::MAX);
-        assert_eq!(
-            Some(decoded.outcome),
-            outcome(expected["error_kind"].as_str()),
-            "outcome of {id}"
-        );
-        check_limits(id, &decoded, expected);
-        if decoded.outcome == Outcome::Answered {
-            check_reply(id, &decoded, expected);
-            assert_eq!(decoded.stream_end, Some(StreamEnd::Complete), "end of {id}");
-            let is_events = expected["stream_events"].is_u64();
-            let has_words = text(expected, "text")
-                .or(text(expected, "reasoning_text"))
-                .is_some();
-            assert_eq!(
-                decoded.ttft.is_some(),
-                is_events && has_words,
-                "first word of {id}"
-            );
-        } else {
-            assert!(decoded.error.is_some(), "error of {id}");
+        if case.status < 300 {
+            check_cuts(case, &body, &whole);
         }
-        let mut in_bytes = decode(protocol, &case, 1);
-        in_bytes.ttft = decoded.ttft;
-        for (token, whole) in in_bytes.reply.tokens.iter_mut().zip(&decoded.reply.tokens) {
-            token.arrived_ms = whole.arrived_ms;
-        }
-        assert_eq!(in_bytes, decoded, "{id} byte by byte");
     }
+    recorded::print_passes("read", protocol, cases.len(), &found);
+    found
 }
 
 #[test]
-fn recorded_chats() {
-    check(WireProtocol::OpenaiChat);
-}
-
-#[test]
-fn recorded_completions() {
-    check(WireProtocol::OpenaiCompletions);
+fn recorded_answers_are_read_as_expected() {
+    let found: Vec<Difference> = PROTOCOLS
+        .iter()
+        .flat_map(|protocol| check(*protocol))
+        .collect();
+    recorded::check_documented(PROTOCOLS, &found);
 }

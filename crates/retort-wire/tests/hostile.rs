@@ -8,8 +8,17 @@ use retort_types::catalog::WireOptions;
 use retort_types::{Outcome, Timestamp, WireProtocol};
 use retort_wire::{AnswerHead, BodyEnd, Decoded, Decoder};
 
-/// Answers and errors to begin from, so that changes to them reach deep.
-const SEEDS: [&str; 7] = [
+/// Answers to begin from, so that changes to them reach deep, under the protocol that they follow.
+const SEEDS: &[(WireProtocol, &[&str])] = &[
+    (WireProtocol::OpenaiChat, CHATS),
+    (WireProtocol::OpenaiCompletions, CHATS),
+    (WireProtocol::OpenaiResponses, RESPONSES),
+    (WireProtocol::AnthropicMessages, MESSAGES),
+    (WireProtocol::Gemini, GEMINI),
+];
+
+/// Chats and raw completions, which mix their shapes.
+const CHATS: &[&str] = &[
     concat!(
         r#"{"id":"r","model":"m","provider":"P","choices":[{"index":0,"finish_reason":"stop","#,
         r#""message":{"role":"assistant","content":"H\u00e4llo \ud83d\ude00","refusal":null,"#,
@@ -40,9 +49,94 @@ const SEEDS: [&str; 7] = [
         "\n\n",
         r#"data: {"error":{"code":429,"message":"Please try again in 1.2s"},"choices":[]}"#,
     ),
+];
+
+const RESPONSES: &[&str] = &[
+    concat!(
+        r#"{"id":"r","model":"m","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"#,
+        r#""output":[{"type":"reasoning","summary":[{"text":"s"}],"encrypted_content":"x","content":["#,
+        r#"{"type":"reasoning_text","text":"h\u00e4"}]},{"type":"function_call","call_id":"c","name":"f","#,
+        r#""arguments":"{}"},{"type":"message","content":[{"type":"output_text","text":"H\ud83d\ude00","#,
+        r#""logprobs":[{"token":"H","logprob":-0.1,"bytes":[72],"top_logprobs":[]}]},{"type":"refusal","#,
+        r#""refusal":""}]}],"usage":{"input_tokens":9,"output_tokens_details":{"reasoning_tokens":1}}}"#,
+    ),
+    concat!(
+        "event: response.created\r\n",
+        r#"data: {"type":"response.created","response":{"id":"r","status":"in_progress","output":[]}}"#,
+        "\r\n\r\n",
+        r#"data: {"type":"response.reasoning_summary_text.delta","delta":"hm"}"#,
+        "\r\n\r\n",
+        r#"data: {"type":"response.output_text.delta","delta":"Hä","logprobs":[{"token":"Hä","logprob":-1}]}"#,
+        "\r\n\r\n",
+        r#"data: {"type":"response.completed","response":{"status":"completed","output":[{"type":"message","#,
+        r#""content":[{"type":"output_text","text":"Hä","logprobs":[{"token":"Hä","logprob":-1}]}]}]}}"#,
+        "\r\n\r\n",
+    ),
+    concat!(
+        r#"data: {"type":"response.output_text.delta","delta":"Half"}"#,
+        "\n\n",
+        r#"data: {"type":"response.failed","response":{"status":"failed","error":{"code":"server_error"}}}"#,
+        "\n\n",
+    ),
+];
+
+const MESSAGES: &[&str] = &[
+    concat!(
+        r#"{"id":"m","type":"message","model":"c","content":[{"type":"thinking","thinking":"h\u00e4"},"#,
+        r#"{"type":"redacted_thinking","data":"x"},{"type":"text","text":"H\ud83d\ude00"},"#,
+        r#"{"type":"tool_use","id":"t","name":"f","input":{"a":1}}],"stop_reason":"refusal","#,
+        r#""stop_details":{"explanation":"no"},"usage":{"input_tokens":9,"output_tokens":2}}"#,
+    ),
+    concat!(
+        "event: message_start\n",
+        r#"data: {"type":"message_start","message":{"id":"m","content":[],"usage":{"input_tokens":9}}}"#,
+        "\n\nevent: content_block_delta\n",
+        r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"h"}}"#,
+        "\n\nevent: content_block_delta\n",
+        r#"data: {"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"Hä"}}"#,
+        "\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\n",
+        r#"data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#,
+        "\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    ),
+    concat!(
+        r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t"}}"#,
+        "\n\n",
+        r#"data: {"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{}"}}"#,
+        "\n\nevent: error\n",
+        r#"data: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+        "\n\n",
+    ),
+];
+
+const GEMINI: &[&str] = &[
+    concat!(
+        r#"{"candidates":[{"content":{"parts":[{"text":"h\u00e4","thought":true},{"text":"H\ud83d\ude00","#,
+        r#""thoughtSignature":"x"},{"functionCall":{"name":"f","args":{"a":1}}}]},"finishReason":1,"#,
+        r#""logprobsResult":{"chosenCandidates":[{"token":"H","logProbability":-0.1}],"topCandidates":["#,
+        r#"{"candidates":[{"token":"H","logProbability":-0.1}]}]}}],"modelVersion":"g","responseId":"r","#,
+        r#""usageMetadata":{"promptTokenCount":9,"thoughtsTokenCount":3}}"#,
+    ),
+    concat!(
+        r#"data: {"candidates":[{"content":{"parts":[{"text":"Hä"}]},"index":0}]}"#,
+        "\r\n\r\n",
+        r#"data: {"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":9}}"#,
+        "\r\n\r\n",
+    ),
+    concat!(
+        r#"[{"candidates":[{"content":{"parts":[{"text":"Hä"}]}}]}"#,
+        "\n,\r\n",
+        r#"{"candidates":[{"finishReason":"SAFETY"}]}]"#,
+    ),
+    r#"{"promptFeedback":{"blockReason":"SAFETY","blockReasonMessage":"no"}}"#,
+];
+
+/// Errors in the shapes of every protocol.
+const ERRORS: &[&str] = &[
     r#"{"error":{"message":"Please try again in 6m0s.","type":"t","param":null,"code":"c"}}"#,
     r#"[{"error":{"code":400,"status":"S","details":[{"reason":"R"},{"retryDelay":"48.9s"}]}}]"#,
     r#"{"detail":[{"loc":["body","model"],"msg":"bad"}],"message":{"detail":"m"}}"#,
+    r#"{"type":"error","error":{"type":"t","details":{"error_code":"c"}},"request_id":"r"}"#,
+    r#"{"error":{"code":429,"details":[{"violations":[{"quotaId":"PerDay"}]}]}}"#,
 ];
 
 /// Bytes that show as text in failures.
@@ -95,34 +189,45 @@ fn decode(received: &Received, cuts: &[usize]) -> Decoded {
     })
 }
 
-fn mutated() -> impl Strategy<Value = Vec<u8>> {
+fn mutated(seeds: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let change = (
         any::<prop::sample::Index>(),
         any::<u8>(),
         0..5_u8,
         any::<prop::sample::Index>(),
     );
-    (
-        prop::sample::select(&SEEDS[..]),
-        prop::collection::vec(change, 0..6),
-    )
-        .prop_map(|(seed, changes)| {
-            let mut bytes = seed.as_bytes().to_vec();
-            for (place, byte, kind, other) in changes {
-                if bytes.is_empty() {
-                    break;
-                }
-                let (place, other) = (place.index(bytes.len()), other.index(bytes.len()));
-                match kind {
-                    0 => bytes[place] = byte,
-                    1 => bytes.insert(place, byte),
-                    2 => drop(bytes.remove(place)),
-                    3 => bytes.swap(place, other),
-                    _ => bytes.extend_from_within(place.min(other)..place.max(other)),
-                }
+    let changes = prop::collection::vec(change, 0..6);
+    (prop::sample::select(seeds), changes).prop_map(|(seed, changes)| {
+        let mut bytes = seed.as_bytes().to_vec();
+        for (place, byte, kind, other) in changes {
+            if bytes.is_empty() {
+                break;
             }
-            bytes
-        })
+            let (place, other) = (place.index(bytes.len()), other.index(bytes.len()));
+            match kind {
+                0 => bytes[place] = byte,
+                1 => bytes.insert(place, byte),
+                2 => drop(bytes.remove(place)),
+                3 => bytes.swap(place, other),
+                _ => bytes.extend_from_within(place.min(other)..place.max(other)),
+            }
+        }
+        bytes
+    })
+}
+
+/// Returns a protocol and a body: its own, an error, or one of another protocol.
+fn body() -> impl Strategy<Value = (WireProtocol, Body)> {
+    let pair = (prop::sample::select(SEEDS), prop::sample::select(SEEDS));
+    pair.prop_flat_map(|((protocol, own), (_, others))| {
+        let bytes = prop_oneof![
+            1 => prop::collection::vec(any::<u8>(), 0..200),
+            4 => mutated(own),
+            1 => mutated(ERRORS),
+            1 => mutated(others),
+        ];
+        (Just(protocol), bytes.prop_map(Body))
+    })
 }
 
 fn value() -> impl Strategy<Value = String> {
@@ -150,28 +255,20 @@ fn received() -> impl Strategy<Value = Received> {
         "anthropic-ratelimit-tokens-reset",
     ];
     let headers = prop::collection::vec((prop::sample::select(names), value()), 0..5);
-    let body = prop_oneof![
-        1 => prop::collection::vec(any::<u8>(), 0..200),
-        4 => mutated(),
-    ];
-    let protocol = prop_oneof![
-        Just(WireProtocol::OpenaiChat),
-        Just(WireProtocol::OpenaiCompletions),
-    ];
     let status = prop_oneof![3 => Just(200_u16), 1 => 0..1_000_u16];
-    (protocol, status, headers, body, 0..3_u8).prop_map(|(protocol, status, headers, body, end)| {
+    (status, headers, body(), 0..3_u8).prop_map(|(status, headers, (protocol, body), end)| {
         Received {
             protocol,
             status,
             headers,
-            body: Body(body),
+            body,
             end,
         }
     })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
 
     #[test]
     fn pieces_do_not_matter(
@@ -195,6 +292,13 @@ proptest! {
         // It goes to files as JSON, and comes back the same.
         let json = serde_json::to_string(&decoded.reply).unwrap();
         prop_assert_eq!(&serde_json::from_str::<retort_types::Reply>(&json).unwrap(), &decoded.reply);
+        // No text comes from nowhere, and nothing that is told grows much on the way.
+        let body = received.body.0.len();
+        let is_bounded = json.len() <= 2_048 + 64 * body;
+        prop_assert!(is_bounded, "{} bytes of {body}", json.len());
+        let text = decoded.reply.text.as_ref().map_or(0, String::len);
+        let reasoning = decoded.reply.reasoning_text.as_ref().map_or(0, String::len);
+        prop_assert!(text + reasoning <= 3 * body);
         let wait = decoded.limits.retry_after.unwrap_or_default();
         prop_assert!(wait <= Duration::from_hours(24));
     }
@@ -202,14 +306,13 @@ proptest! {
 
 #[test]
 fn seeds_split_in_two_are_the_same() {
-    for protocol in [WireProtocol::OpenaiChat, WireProtocol::OpenaiCompletions] {
-        for seed in SEEDS {
-            let body = Body(seed.as_bytes().to_vec());
+    for (protocol, own) in SEEDS {
+        for seed in own.iter().chain(ERRORS) {
             let received = Received {
-                protocol,
+                protocol: *protocol,
                 status: 200,
                 headers: Vec::new(),
-                body,
+                body: Body(seed.as_bytes().to_vec()),
                 end: 0,
             };
             let whole = decode(&received, &[]);
@@ -217,9 +320,49 @@ fn seeds_split_in_two_are_the_same() {
                 assert_eq!(
                     decode(&received, &[cut, usize::MAX]),
                     whole,
-                    "{seed} at {cut}"
+                    "{protocol}: {seed} at {cut}"
                 );
             }
+        }
+    }
+}
+
+/// Answers without end: each part is a body that goes on with the next for ever.
+const ENDLESS: &[&str] = &[
+    "a",
+    "data: {}\n\n",
+    "data: ping\n\n",
+    ": keep-alive\n\n",
+    "data: {\"type\":\"error\"",
+    "[",
+    "[{},",
+    "{\"a\":",
+    "\"",
+    "event: a\n",
+];
+
+#[test]
+fn answers_without_end_are_no_answers() {
+    for (protocol, own) in SEEDS {
+        for part in ENDLESS.iter().chain(own.iter()) {
+            let headers = HeaderMap::new();
+            let head = AnswerHead {
+                status: 200,
+                headers: &headers,
+                received_at: Timestamp::from_micros(0),
+            };
+            let mut decoder = Decoder::new(*protocol, &WireOptions::default(), true, &head);
+            let piece = part.repeat((1 << 18) / part.len());
+            for _ in 0..8 {
+                decoder.push(piece.as_bytes(), Duration::ZERO);
+            }
+            let is_done = decoder.is_done();
+            let decoded = decoder.finish(BodyEnd::TooLarge);
+            // A whole answer within may have been seen; what never ended must not pass for one.
+            assert!(
+                is_done || own.contains(part) || decoded.outcome != Outcome::Answered,
+                "{protocol}: {part}"
+            );
         }
     }
 }

@@ -261,7 +261,8 @@ fn prepare(target: &Target, turn: &Turn) -> Result<(HttpRequest, Asked), String>
 fn settlement(decoded: &Decoded, endpoint: &Endpoint) -> Settlement {
     let usage = decoded.reply.usage;
     let mut output = usage.output_tokens.map(u64::from);
-    if endpoint.options.reasoning_excluded == Some(true) {
+    let habit = endpoint.wire.excludes_reasoning();
+    if endpoint.options.reasoning_excluded.unwrap_or(habit) {
         output = output.map(|tokens| tokens + u64::from(usage.reasoning_tokens.unwrap_or(0)));
     }
     let cost_usd = endpoint.price.as_ref().and_then(|price| {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use retort_client::{HttpClient, redact};
+use retort_client::{Exchange, HttpClient, redact};
 use retort_types::{AnnouncedLimits, Endpoint, Message, Mode, Outcome, Params, PromptInput};
+use retort_wire::Decoded;
 
 use super::ask::{
     Composed, DecoderSink, Put, Target, Unaskable, compose, decoded, failure, request,
@@ -66,6 +67,43 @@ pub struct Tried {
     pub limits: AnnouncedLimits,
 }
 
+/// Puts `input` to a model once as a worker does, and returns the exchange and what it said. Nothing
+/// is stored, counted or paced.
+///
+/// # Errors
+/// When the input cannot be put to this model.
+pub async fn ask_once(
+    client: &HttpClient,
+    target: &Target,
+    input: &PromptInput,
+    params: &Params,
+) -> Result<(Exchange, Decoded), String> {
+    let put = Put {
+        input,
+        system: None,
+        params,
+        sample_id: None,
+    };
+    asked(client, target, &put).await
+}
+
+async fn asked(
+    client: &HttpClient,
+    target: &Target,
+    put: &Put<'_>,
+) -> Result<(Exchange, Decoded), String> {
+    let (request, protocol, _) = request(target, put)?;
+    let mut sink = DecoderSink {
+        protocol,
+        endpoint: &target.endpoint,
+        streamed: put.params.streamed(),
+        decoder: None,
+    };
+    let exchange = client.exchange(&request, &mut sink).await;
+    let decoded = decoded(&exchange, sink.decoder);
+    Ok((exchange, decoded))
+}
+
 /// Asks a model one short question once and stores nothing: for checking keys and addresses.
 ///
 /// # Errors
@@ -76,15 +114,7 @@ pub async fn try_once(
     trial: &Trial<'_>,
 ) -> Result<Tried, String> {
     let input = trial.input();
-    let (request, protocol, _) = request(target, &trial.put(&input))?;
-    let mut sink = DecoderSink {
-        protocol,
-        endpoint: &target.endpoint,
-        streamed: trial.params.streamed(),
-        decoder: None,
-    };
-    let exchange = client.exchange(&request, &mut sink).await;
-    let decoded = decoded(&exchange, sink.decoder);
+    let (exchange, decoded) = asked(client, target, &trial.put(&input)).await?;
     let told = decoded.error.map(|error| {
         let parts: Vec<String> = [error.code.or(error.kind), error.message]
             .into_iter()

@@ -1,7 +1,10 @@
 //! What answers say, whole and streamed.
 
+mod anthropic;
 mod ends;
+mod gemini;
 mod logprobs;
+mod responses;
 
 use http::{HeaderName, HeaderValue};
 use retort_types::reply::{FinishReason, Usage};
@@ -77,6 +80,54 @@ impl<'a> Answer<'a> {
 
 fn decode(body: &str) -> Decoded {
     Answer::new(body).decode()
+}
+
+/// Returns a stream of these events, each under the name that its data tells.
+fn events(datas: &[Value]) -> String {
+    let event = |data: &Value| match data["type"].as_str() {
+        Some(name) => format!("event: {name}\ndata: {data}\n\n"),
+        None => format!("data: {data}\n\n"),
+    };
+    datas.iter().map(event).collect()
+}
+
+/// Checks that no value of a wrong type at `places`, paths into `whole`, loses the text "kept".
+#[track_caller]
+fn check_tolerance(protocol: WireProtocol, whole: &Value, places: &[&str]) {
+    let wrong = [
+        json!(7),
+        json!(-0.5),
+        json!("7"),
+        json!([[], 1]),
+        json!({"a": {"b": []}}),
+        json!(true),
+        Value::Null,
+    ];
+    for place in places {
+        for value in &wrong {
+            let mut body = whole.clone();
+            *body.pointer_mut(place).expect("the place exists") = value.clone();
+            let decoded = Answer::new(&body.to_string()).protocol(protocol).decode();
+            assert_eq!(decoded.outcome, Outcome::Answered, "{place} {value}");
+            let text = decoded.reply.text.as_deref();
+            assert_eq!(text, Some("kept"), "{place} {value}");
+        }
+    }
+}
+
+/// Checks that more text than is kept, in events that each hold `text`, is no answer.
+#[track_caller]
+fn check_too_much(protocol: WireProtocol, event: impl Fn(&str) -> Value, end: &[Value]) {
+    let words = "a".repeat(4 << 20);
+    let many = events(&[event(&words)]);
+    let mut decoder = Answer::new("").protocol(protocol).decoder();
+    for _ in 0..9 {
+        decoder.push(many.as_bytes(), Duration::ZERO);
+    }
+    decoder.push(events(end).as_bytes(), Duration::ZERO);
+    let decoded = decoder.finish(BodyEnd::Complete);
+    assert_eq!(decoded.outcome, Outcome::Undecodable);
+    assert!(decoded.reply.text.unwrap_or_default().len() <= 32 << 20);
 }
 
 /// Returns a chat answer whose message is `message`.
@@ -500,15 +551,6 @@ fn a_wrong_type_loses_its_field_alone() {
             "message": {"role": "assistant", "content": "kept", "reasoning": "r", "refusal": null,
                 "reasoning_details": [], "tool_calls": [], "annotations": []}}],
     });
-    let wrong = [
-        json!(7),
-        json!(-0.5),
-        json!("7"),
-        json!([[], 1]),
-        json!({"a": {"b": []}}),
-        json!(true),
-        Value::Null,
-    ];
     let mut places: Vec<String> = [
         "id",
         "object",
@@ -533,19 +575,8 @@ fn a_wrong_type_loses_its_field_alone() {
         ]
         .map(|name| format!("/choices/0/message/{name}")),
     );
-    for place in places {
-        for value in &wrong {
-            let mut body = whole.clone();
-            *body.pointer_mut(&place).expect("the place exists") = value.clone();
-            let decoded = decode(&body.to_string());
-            assert_eq!(decoded.outcome, Outcome::Answered, "{place} {value}");
-            assert_eq!(
-                decoded.reply.text.as_deref(),
-                Some("kept"),
-                "{place} {value}"
-            );
-        }
-    }
+    let places: Vec<&str> = places.iter().map(String::as_str).collect();
+    check_tolerance(CHAT, &whole, &places);
 }
 
 #[test]

@@ -93,6 +93,7 @@ const RULES: &[Rule] = &[
             "arrearage",
             "allocationquota.freetieronly",
             "payment required",
+            "billing_error",
         ],
     },
     // A request that no minute has room for is never let through, however long one waits.
@@ -126,6 +127,7 @@ const RULES: &[Rule] = &[
             "content exists risk",
             "content management policy",
             "input was flagged",
+            "flagged as potentially violating",
             "prompt_blocked",
         ],
     },
@@ -233,6 +235,8 @@ fn by_kind(words: &str) -> Outcome {
         ("server_error", Outcome::ProviderError),
         ("internal_error", Outcome::ProviderError),
         ("invalid_request", Outcome::InvalidRequest),
+        ("invalid_prompt", Outcome::InvalidRequest),
+        ("request_too_large", Outcome::InvalidRequest),
         ("badrequest", Outcome::InvalidRequest),
         ("invalid_argument", Outcome::InvalidRequest),
     ];

@@ -135,8 +135,9 @@ pub(crate) fn in_words(message: &str) -> Option<Duration> {
     })
 }
 
-/// Returns the wait that fields beside a message ask for: Google's `RetryInfo`, and the headers
-/// that a router copies into `metadata`.
+/// Returns the wait that fields beside a message ask for: Google's `RetryInfo`, the end of the day
+/// where Google says that a quota per day is used up, and the headers that a router copies into
+/// `metadata`.
 pub(crate) fn in_details(
     details: Option<&Value>,
     metadata: Option<&Value>,
@@ -156,7 +157,23 @@ pub(crate) fn in_details(
             Value::Number(number) => until(&number.to_string(), now),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         });
-    delay.max(reset)
+    let is_day_over = items
+        .iter()
+        .filter_map(|item| item.get("violations")?.as_array())
+        .flatten()
+        .filter_map(|violation| violation.get("quotaId")?.as_str())
+        .any(|quota| quota.contains("PerDay"));
+    let next_day = is_day_over.then(|| until_next_day(now)).flatten();
+    delay.max(reset).max(next_day)
+}
+
+/// Returns the time from `now` to the end of Google's day, which is midnight on the Pacific coast.
+fn until_next_day(now: Timestamp) -> Option<Duration> {
+    let pacific = TimeZone::posix("PST8PDT,M3.2.0,M11.1.0").ok()?;
+    let now = jiff::Timestamp::from_microsecond(now.as_micros()).ok()?;
+    let tomorrow = pacific.to_datetime(now).date().tomorrow().ok()?;
+    let next_day = pacific.to_timestamp(tomorrow.at(0, 0, 0, 0)).ok()?;
+    seconds(next_day.duration_since(now).as_secs_f64())
 }
 
 #[cfg(test)]
@@ -188,6 +205,29 @@ mod tests {
         ] {
             let ours = whole_duration(text).map(|duration| duration.as_millis());
             assert_eq!(ours, expected_ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_used_up_quota_per_day_waits_for_the_next_one() {
+        let details = |quota: &str| serde_json::json!([{"violations": [{"quotaId": quota}]}]);
+        let day = "GenerateRequestsPerDayPerProjectPerModel-FreeTier";
+        for (quota, now, expected_s) in [
+            (day, "2026-11-24T09:00:00Z", Some(82_800)),
+            (day, "2026-07-24T06:59:00Z", Some(60)),
+            (
+                "GenerateRequestsPerMinutePerProject",
+                "2026-11-24T09:00:00Z",
+                None,
+            ),
+        ] {
+            let now = now.parse().expect("a time");
+            let wait = in_details(Some(&details(quota)), None, now);
+            assert_eq!(
+                wait.map(|wait| wait.as_secs()),
+                expected_s,
+                "{quota} {now:?}"
+            );
         }
     }
 

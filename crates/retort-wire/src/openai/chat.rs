@@ -1,18 +1,12 @@
 //! `openai-chat`: a conversation to `POST /chat/completions`.
 
-use retort_types::PromptInput;
 use serde::Serialize;
 use serde_json::json;
 
 use super::request::{RESERVED, shared_fields};
 use crate::encode::{Ask, EncodeError, EncodedRequest};
 use crate::request;
-
-#[derive(Serialize)]
-struct SentMessage<'a> {
-    role: &'a str,
-    content: &'a str,
-}
+use crate::turns::{self, SentMessage};
 
 #[derive(Serialize)]
 struct Prompt<'a> {
@@ -44,26 +38,11 @@ pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
 }
 
 fn messages<'a>(ask: &Ask<'a>) -> Result<Vec<SentMessage<'a>>, EncodeError> {
-    let given = match ask.input {
-        PromptInput::Messages(messages) => messages,
-        PromptInput::Text(_) => {
-            return Err(EncodeError::WrongInput {
-                protocol: ask.protocol,
-                takes: "a conversation",
-                given: "raw text",
-            });
-        }
-    };
-    if given.is_empty() {
-        return Err(EncodeError::NoMessages);
-    }
+    let given = turns::messages(ask)?;
     let system = ask.system.map(|content| SentMessage {
         role: "system",
         content,
     });
-    let asked = given.iter().map(|message| SentMessage {
-        role: &message.role,
-        content: &message.content,
-    });
+    let asked = given.iter().map(SentMessage::of);
     Ok(system.into_iter().chain(asked).collect())
 }

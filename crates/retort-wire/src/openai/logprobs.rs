@@ -2,6 +2,7 @@
 //! either endpoint.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use retort_types::reply::{TokenLogprob, TokenSegment, TopToken};
@@ -12,14 +13,14 @@ use serde_json::value::RawValue;
 use crate::lenient::{Item, Key, List, Number, Object, Text};
 
 /// Most tokens with log probabilities of one answer: the longest outputs on offer are about as long.
-const TOKENS_MAX: usize = 1 << 17;
+pub(crate) const TOKENS_MAX: usize = 1 << 17;
 
 /// Most alternatives of one answer, which bounds its memory to about 100 MB: twenty for each of
 /// 52,000 tokens.
-const ALTERNATIVES_MAX: usize = 1 << 20;
+pub(crate) const ALTERNATIVES_MAX: usize = 1 << 20;
 
 /// An answer holds more log probabilities than are kept.
-pub(super) struct TooMany;
+pub(crate) struct TooMany;
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -125,8 +126,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Alternatives<'a> {
 
 /// Where tokens of an answer are gathered.
 #[derive(Default)]
-pub(super) struct Tokens {
-    pub(super) list: Vec<TokenLogprob>,
+pub(crate) struct Tokens {
+    pub(crate) list: Vec<TokenLogprob>,
     alternatives: usize,
     /// Whether the first token came in the shape of raw completions.
     is_legacy: bool,
@@ -146,14 +147,7 @@ impl Tokens {
             (told.content, TokenSegment::Response),
             (told.refusal, TokenSegment::Response),
         ] {
-            let entries = entries.0.unwrap_or_default();
-            for entry in entries.into_iter().filter_map(|entry| entry.0) {
-                self.push(TokenLogprob {
-                    segment,
-                    arrived_ms,
-                    ..chat_token(entry)
-                })?;
-            }
+            self.add_entries(entries.0.unwrap_or_default(), segment, arrived_ms)?;
         }
         let tops = &mut told.top_logprobs.0.unwrap_or_default().into_iter();
         let logprobs = &mut told.token_logprobs.0.unwrap_or_default().into_iter();
@@ -169,13 +163,59 @@ impl Tokens {
         Ok(())
     }
 
-    fn push(&mut self, token: TokenLogprob) -> Result<(), TooMany> {
+    /// Adds a list of entries in the shape of chats, which arrived after `arrived_ms`.
+    ///
+    /// # Errors
+    /// When the answer now holds more than is kept.
+    pub(crate) fn add_list(&mut self, raw: &str, arrived_ms: Option<f32>) -> Result<(), TooMany> {
+        let Ok(List(Some(entries))) = serde_json::from_str::<List<Object<Entry<'_>>>>(raw) else {
+            return Ok(());
+        };
+        self.add_entries(entries, TokenSegment::Response, arrived_ms)
+    }
+
+    fn add_entries(
+        &mut self,
+        entries: Vec<Object<Entry<'_>>>,
+        segment: TokenSegment,
+        arrived_ms: Option<f32>,
+    ) -> Result<(), TooMany> {
+        for entry in entries.into_iter().filter_map(|entry| entry.0) {
+            self.push(TokenLogprob {
+                segment,
+                arrived_ms,
+                ..chat_token(entry)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds a token.
+    ///
+    /// # Errors
+    /// When the answer now holds more than is kept.
+    pub(crate) fn push(&mut self, token: TokenLogprob) -> Result<(), TooMany> {
         self.alternatives += token.top.len();
         if self.list.len() >= TOKENS_MAX || self.alternatives > ALTERNATIVES_MAX {
             return Err(TooMany);
         }
         self.list.push(token);
         Ok(())
+    }
+
+    /// Returns these with the times at which the same tokens arrived, or `arrived` itself where it
+    /// holds more than these.
+    pub(crate) fn or_as_arrived(mut self, arrived: Self) -> Self {
+        match self.list.len().cmp(&arrived.list.len()) {
+            Ordering::Less => return arrived,
+            Ordering::Equal => {
+                for (token, earlier) in self.list.iter_mut().zip(arrived.list) {
+                    token.arrived_ms = earlier.arrived_ms;
+                }
+            }
+            Ordering::Greater => {}
+        }
+        self
     }
 
     /// Marks the tokens of an echoed prompt. An echo shows by its first token, which nothing comes
@@ -255,7 +295,7 @@ fn bytes_of(raw: Option<&RawValue>) -> Option<Vec<u8>> {
 }
 
 /// Puts the likeliest alternative first, which not every server does, and ranks the token.
-fn ranked(mut token: TokenLogprob) -> TokenLogprob {
+pub(crate) fn ranked(mut token: TokenLogprob) -> TokenLogprob {
     token.top.sort_by(|a, b| b.logprob.total_cmp(&a.logprob));
     let place = token
         .top

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::draft::PARTS_MAX;
 use crate::lenient::{Item, Key, List, Object, Text, text_of};
 
 /// A message, or what a chunk adds to one.
@@ -89,9 +90,6 @@ fn details(raw: &str) -> Option<Reasoning> {
         source: "encrypted",
     })
 }
-
-/// Most parts of one content that are read. Recorded ones have two.
-const PARTS_MAX: usize = 4_096;
 
 impl Item for Detail<'_> {
     const MAX: usize = PARTS_MAX;

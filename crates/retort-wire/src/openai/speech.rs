@@ -7,10 +7,7 @@ use super::logprobs::Tokens;
 use super::message::{Content, Message, REASONING_DETAILS};
 use super::tools::{self, ToolCalls};
 use crate::decode::Fault;
-
-/// Most text of one answer, reasoning and tool calls included, in bytes. As much as a whole body
-/// may hold, and hundreds of times the longest outputs on offer.
-const TEXT_MAX_BYTES: usize = 32 << 20;
+use crate::draft::TEXT_MAX_BYTES;
 
 /// Fields that hold reasoning, likeliest first.
 const REASONING_FIELDS: [&str; 3] = ["reasoning_content", "reasoning", REASONING_DETAILS];

@@ -9,10 +9,22 @@ const TOOL_CALLS_MAX: usize = 256;
 
 /// Tool calls put together from the deltas of a stream.
 #[derive(Default)]
-pub(super) struct ToolCalls(Vec<Call>);
+pub(crate) struct ToolCalls(Vec<Gathered>);
+
+/// A tool call, or what a chunk adds to one. What is not told is empty.
+#[derive(Default)]
+pub(crate) struct Call<'a> {
+    /// Which call this belongs to.
+    pub(crate) index: Option<u32>,
+    pub(crate) id: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) name: &'a str,
+    /// Arguments as JSON text.
+    pub(crate) arguments: &'a str,
+}
 
 #[derive(Default, Serialize)]
-struct Call {
+struct Gathered {
     #[serde(skip)]
     index: Option<u32>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -60,32 +72,48 @@ impl ToolCalls {
             return;
         };
         for delta in deltas.into_iter().filter_map(|delta| delta.0) {
-            let index = delta.index.count();
-            // A delta without an index goes on with the last call unless it names a new one.
-            let place = match index {
-                Some(_) => self.0.iter().position(|call| call.index == index),
-                None if delta.id.told().is_none() => self.0.len().checked_sub(1),
-                None => None,
-            };
-            let place = match place {
-                Some(place) => place,
-                None if self.0.len() < TOOL_CALLS_MAX => {
-                    self.0.push(Call {
-                        index,
-                        ..Call::default()
-                    });
-                    self.0.len() - 1
-                }
-                None => continue,
-            };
-            if let Some(call) = self.0.get_mut(place) {
-                call.add(&delta);
-            }
+            let function = delta.function.0.unwrap_or_default();
+            self.merge(&Call {
+                index: delta.index.count(),
+                id: delta.id.told().unwrap_or_default(),
+                kind: delta.kind.told().unwrap_or_default(),
+                name: function.name.told().unwrap_or_default(),
+                arguments: function.arguments.told().unwrap_or_default(),
+            });
         }
     }
 
+    /// Adds one call or what a chunk adds to one. Calls past [`TOOL_CALLS_MAX`] are left out.
+    pub(crate) fn merge(&mut self, call: &Call<'_>) {
+        // One without an index goes on with the last call unless it names a new one.
+        let place = match call.index {
+            Some(_) => self.0.iter().position(|known| known.index == call.index),
+            None if call.id.is_empty() => self.0.len().checked_sub(1),
+            None => None,
+        };
+        let place = match place {
+            Some(place) => place,
+            None if self.0.len() < TOOL_CALLS_MAX => {
+                self.0.push(Gathered {
+                    index: call.index,
+                    ..Gathered::default()
+                });
+                self.0.len() - 1
+            }
+            None => return,
+        };
+        if let Some(known) = self.0.get_mut(place) {
+            known.add(call);
+        }
+    }
+
+    /// Returns whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the calls as JSON text, or nothing when there are none.
-    pub(super) fn finish(&self) -> Option<String> {
+    pub(crate) fn finish(&self) -> Option<String> {
         if self.0.is_empty() {
             return None;
         }
@@ -93,22 +121,16 @@ impl ToolCalls {
     }
 }
 
-impl Call {
-    fn add(&mut self, delta: &Delta<'_>) {
-        if let Some(id) = delta.id.told() {
-            id.clone_into(&mut self.id);
+impl Gathered {
+    fn add(&mut self, call: &Call<'_>) {
+        if !call.id.is_empty() {
+            call.id.clone_into(&mut self.id);
         }
-        if let Some(kind) = delta.kind.told() {
-            kind.clone_into(&mut self.kind);
+        if !call.kind.is_empty() {
+            call.kind.clone_into(&mut self.kind);
         }
-        if let Some(function) = &delta.function.0 {
-            self.function
-                .name
-                .push_str(function.name.told().unwrap_or_default());
-            self.function
-                .arguments
-                .push_str(function.arguments.told().unwrap_or_default());
-        }
+        self.function.name.push_str(call.name);
+        self.function.arguments.push_str(call.arguments);
     }
 }
 

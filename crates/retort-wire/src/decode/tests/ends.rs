@@ -323,7 +323,7 @@ fn a_complete_answer_is_an_answer_whatever_its_headers_say() {
 
 /// Cuts a body after every byte; the answer may count only when its end is among what arrived.
 #[track_caller]
-fn check_cuts(body: &str, has_ended: impl Fn(&str) -> bool) {
+pub(super) fn check_cuts(protocol: WireProtocol, body: &str, has_ended: impl Fn(&str) -> bool) {
     for length in 0..body.len() {
         let arrived = body.get(..length).unwrap_or_default();
         let expected = if has_ended(arrived) {
@@ -333,7 +333,7 @@ fn check_cuts(body: &str, has_ended: impl Fn(&str) -> bool) {
         };
         let answer = Answer {
             body: &body.as_bytes()[..length],
-            ..Answer::new("")
+            ..Answer::new("").protocol(protocol)
         }
         .broken();
         assert_eq!(answer.decode().outcome, expected, "after {length} bytes");
@@ -343,6 +343,7 @@ fn check_cuts(body: &str, has_ended: impl Fn(&str) -> bool) {
 #[test]
 fn an_answer_that_broke_off_is_never_an_answer() {
     check_cuts(
+        CHAT,
         &chat(&json!({"content": "Hällo", "reasoning": "r"}), "stop"),
         |_| false,
     );
@@ -352,10 +353,10 @@ fn an_answer_that_broke_off_is_never_an_answer() {
         json!({"content": "llo"}),
     ];
     let body = stream(&words, DONE);
-    check_cuts(&body, |arrived| arrived.contains("data: [DONE]"));
+    check_cuts(CHAT, &body, |arrived| arrived.contains("data: [DONE]"));
     let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";
     let body = stream(&words, &format!("{FINISHED}{usage}{DONE}")).replace('\n', "\r\n");
-    check_cuts(&body, |arrived| {
+    check_cuts(CHAT, &body, |arrived| {
         arrived.contains("\"finish_reason\":\"stop\"}]}")
     });
 }

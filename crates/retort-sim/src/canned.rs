@@ -3,12 +3,13 @@
 //! A choice looks at eight words: four the model likes and four the prompt suggests. Their weights
 //! are what temperature acts on and what log probabilities tell, so both are consistent.
 
-mod short;
+pub(crate) mod short;
 
 use retort_types::PromptInput;
 
+use crate::manners::Manners;
 use crate::mix::{below, key, mix, unit};
-use crate::model::{Ask, CannotAnswer, Ended, Generation, SimModel, Token, add_tail};
+use crate::model::{Ask, CannotAnswer, Generation, SimModel, Token, add_tail};
 use crate::spec::{ModelSpec, Vocabulary};
 use crate::words;
 
@@ -36,8 +37,7 @@ pub(crate) struct Canned {
     vocabulary: Vocabulary,
     sensitivity: f64,
     words: (u32, u32),
-    refuses: Vec<String>,
-    filters: Vec<String>,
+    manners: Manners,
     reasoning_words: u32,
     layout: Layout,
     greeting: &'static str,
@@ -50,7 +50,6 @@ impl Canned {
         let seed = spec
             .seed
             .unwrap_or_else(|| mix(fleet_seed, key(&spec.name)));
-        let lower = |texts: &[String]| texts.iter().map(|t| t.to_lowercase()).collect();
         let layouts = [Layout::Prose, Layout::Paragraphs, Layout::Bullets];
         let pick = |salt, len| below(mix(seed, salt), len);
         Self {
@@ -58,39 +57,18 @@ impl Canned {
             vocabulary: spec.vocabulary,
             sensitivity: spec.temperature_sensitivity,
             words: (spec.words_min, spec.words_max),
-            refuses: lower(&spec.refuses_containing),
-            filters: lower(&spec.filters_containing),
+            manners: Manners::new(spec),
             reasoning_words: spec.reasoning_words.unwrap_or(0),
             layout: layouts[pick(1, layouts.len())],
             greeting: words::GREETINGS[pick(2, words::GREETINGS.len())],
             farewell: words::FAREWELLS[pick(3, words::FAREWELLS.len())],
         }
     }
-
-    fn refusal(&self, ask: &Ask) -> Option<Generation> {
-        if self.refuses.is_empty() && self.filters.is_empty() {
-            return None;
-        }
-        let prompt = prompt_text(&ask.input).to_lowercase();
-        if self.filters.iter().any(|text| prompt.contains(text)) {
-            let mut withheld = Generation::new(Vec::new());
-            withheld.ended = Ended::Filter;
-            return Some(withheld);
-        }
-        if self.refuses.iter().any(|text| prompt.contains(text)) {
-            let mut writer = Writer::new(self, ask, 0);
-            writer.fixed("I'm sorry, but I can't help with that.");
-            let mut refusal = Generation::new(writer.tokens);
-            refusal.refused = true;
-            return Some(refusal);
-        }
-        None
-    }
 }
 
 impl SimModel for Canned {
     fn answer(&self, ask: &Ask) -> Result<Generation, CannotAnswer> {
-        if let Some(refusal) = self.refusal(ask) {
+        if let Some(refusal) = self.manners.withheld(ask) {
             return Ok(refusal);
         }
         let mut writer = Writer::new(self, ask, 0);
@@ -105,17 +83,6 @@ impl SimModel for Canned {
             made.reasoning = thinker.tokens;
         }
         Ok(made)
-    }
-}
-
-/// Returns every text of an input, one per line.
-fn prompt_text(input: &PromptInput) -> String {
-    match input {
-        PromptInput::Text(text) => text.clone(),
-        PromptInput::Messages(messages) => {
-            let texts: Vec<_> = messages.iter().map(|m| m.content.as_str()).collect();
-            texts.join("\n")
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A simulated fleet of language-model providers over real HTTP.
 //!
-//! For demonstrations, rehearsals and tests: canned or recorded models behind OpenAI-compatible
+//! For demonstrations, rehearsals and tests: canned, recorded or small trained models behind OpenAI-compatible
 //! endpoints, with rate limits, latencies and faults as real providers have them, and statistics
 //! that tell what really happened. Nothing a crawl needs in earnest depends on this crate.
 //!
@@ -25,6 +25,8 @@ mod fleet;
 mod http;
 mod ledger;
 mod limit;
+mod lineage;
+mod manners;
 mod mix;
 mod model;
 mod peak;
@@ -41,6 +43,7 @@ pub use catalog::{catalog, key_env};
 pub use error::SimError;
 pub use fault::{FaultKind, FaultSpec};
 pub use fleet::{Fleet, FleetThread, Setup};
+pub use lineage::{LanguageModel, Lineage, LineageSpec, Made};
 pub use model::{Ask, CannotAnswer, Ended, Generation, SimModel, Token, split_tokens};
 pub use replay::{RecordedPrompt, ReplayModels};
 pub use spec::{

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::FaultSpec;
+use crate::lineage::LineageSpec;
 
 /// A simulated fleet of providers on one port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub struct FleetSpec {
     /// seed of their own.
     #[serde(default)]
     pub seed: u64,
+    /// A family tree of small language models, which models of the kind `language` serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<LineageSpec>,
     /// The providers, by different names and prefixes.
     pub providers: Vec<ProviderSpec>,
 }
@@ -91,6 +95,7 @@ impl FleetSpec {
             host: loopback(),
             port: 0,
             seed: 0,
+            lineage: Vec::new(),
             providers,
         }
     }
@@ -204,7 +209,8 @@ pub struct ModelSpec {
     /// Where its answers come from.
     #[serde(default)]
     pub kind: ModelKind,
-    /// The name it goes by in the recording or among the caller's models; its own unless set.
+    /// The name it goes by in the recording, in the family tree or among the caller's models; its
+    /// own unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// Seeds the style of a canned model; taken from the fleet's seed and the name unless set.
@@ -213,13 +219,14 @@ pub struct ModelSpec {
     /// What a canned model likes to talk of.
     #[serde(default)]
     pub vocabulary: Vocabulary,
-    /// Factor on the temperature of a canned model: 0 makes every answer the likeliest one.
+    /// Factor on the temperature of a canned or language model: 0 makes every answer the likeliest one.
     #[serde(default = "one")]
     pub temperature_sensitivity: f64,
     /// Fewest words of a canned answer; the last sentence is finished.
     #[serde(default = "words_min")]
     pub words_min: u32,
-    /// Most words of a canned answer, before the last sentence is finished.
+    /// Most words of a canned answer, before the last sentence is finished; most words of an answer
+    /// of a language model.
     #[serde(default = "words_max")]
     pub words_max: u32,
     /// Prompts with one of these texts, in any case, are refused.
@@ -228,7 +235,7 @@ pub struct ModelSpec {
     /// Prompts with one of these texts, in any case, are withheld by a content filter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters_containing: Vec<String>,
-    /// Words of reasoning in front of every canned answer, told in `reasoning_content`; none unless
+    /// Words of reasoning in front of every canned or language model's answer, told in `reasoning_content`; none unless
     /// set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_words: Option<u32>,
@@ -284,6 +291,8 @@ pub enum ModelKind {
     /// A small grammar with a style of its own.
     #[default]
     Canned,
+    /// A small language model of the fleet's family tree.
+    Language,
     /// A recording that the caller opened.
     Replay,
     /// A model that the caller made.

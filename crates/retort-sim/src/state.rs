@@ -14,6 +14,7 @@ use crate::fault::{FaultBook, FaultSpec};
 use crate::fleet::Setup;
 use crate::ledger::Ledger;
 use crate::limit::Limiter;
+use crate::lineage::{Lineage, Speaker};
 use crate::mix::{key, mix};
 use crate::model::SimModel;
 use crate::spec::{FleetSpec, ModelKind, ModelSpec, ProviderSpec};
@@ -73,9 +74,15 @@ impl Shared {
     /// Returns the state of a fleet that starts now.
     pub(crate) fn new(spec: FleetSpec, setup: Setup) -> Result<Self, SimError> {
         spec.check()?;
+        let lineage = Lineage::grow(&spec.lineage, spec.seed)?;
+        let sources = Sources {
+            fleet_seed: spec.seed,
+            lineage: &lineage,
+            setup: &setup,
+        };
         let providers = spec.providers.iter();
         let providers = providers
-            .map(|provider| ProviderState::new(provider, spec.seed, &setup))
+            .map(|provider| ProviderState::new(provider, &sources))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             providers,
@@ -155,13 +162,13 @@ impl Shared {
 }
 
 impl ProviderState {
-    fn new(spec: &ProviderSpec, fleet_seed: u64, setup: &Setup) -> Result<Self, SimError> {
-        let seed = mix(fleet_seed, key(&spec.name));
+    fn new(spec: &ProviderSpec, sources: &Sources<'_>) -> Result<Self, SimError> {
+        let seed = mix(sources.fleet_seed, key(&spec.name));
         let mut models = BTreeMap::new();
         for model in &spec.models {
             let state = ModelState {
                 spec: model.clone(),
-                model: find_model(&spec.name, model, fleet_seed, setup)?,
+                model: find_model(&spec.name, model, sources)?,
                 fingerprint: format!("fp_{:010x}", mix(seed, key(&model.name)) & 0xff_ffff_ffff),
                 draws: AtomicU64::new(0),
             };
@@ -189,23 +196,39 @@ impl ProviderState {
     }
 }
 
+/// Where models come from.
+struct Sources<'a> {
+    fleet_seed: u64,
+    lineage: &'a Lineage,
+    setup: &'a Setup,
+}
+
 fn find_model(
     provider: &str,
     spec: &ModelSpec,
-    fleet_seed: u64,
-    setup: &Setup,
+    sources: &Sources<'_>,
 ) -> Result<Arc<dyn SimModel>, SimError> {
     let source = spec.source.as_deref().unwrap_or(&spec.name);
     let missing =
         |rule: String| SimError::spec(format!("providers.{provider}.models.{}", spec.name), rule);
     match spec.kind {
-        ModelKind::Canned => Ok(Arc::new(Canned::new(spec, fleet_seed))),
-        ModelKind::Replay => setup
+        ModelKind::Canned => Ok(Arc::new(Canned::new(spec, sources.fleet_seed))),
+        ModelKind::Language => {
+            let member = sources
+                .lineage
+                .member(source)
+                .ok_or_else(|| missing(format!("`lineage` has no model `{source}`")))?;
+            let clock = Arc::clone(&sources.setup.clock);
+            Ok(Arc::new(Speaker::new(member.clone(), spec, clock)))
+        }
+        ModelKind::Replay => sources
+            .setup
             .replay
             .as_ref()
             .and_then(|replay| replay.model(source))
             .ok_or_else(|| missing(format!("no recording of `{source}` was opened"))),
-        ModelKind::Custom => setup
+        ModelKind::Custom => sources
+            .setup
             .models
             .get(source)
             .map(Arc::clone)

@@ -3,6 +3,7 @@
 use retort_types::Message;
 
 use super::*;
+use crate::model::Ended;
 use crate::model::join;
 
 fn ask(prompt: &str) -> Ask {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use retort_types::{ModelName, ProviderName};
 
-use super::{FleetSpec, LimitKind, LimitSpec, ModelSpec, ProviderSpec};
+use super::{FleetSpec, LimitKind, LimitSpec, ModelKind, ModelSpec, ProviderSpec};
 use crate::error::SimError;
 
 /// Longest latency of each kind, in milliseconds: no public model keeps a client for ten minutes.
@@ -117,6 +117,10 @@ impl ModelSpec {
         ModelName::new(&self.name).map_err(|e| SimError::spec(place, e.to_string()))?;
         if !self.temperature_sensitivity.is_finite() || self.temperature_sensitivity < 0.0 {
             let rule = "temperature_sensitivity is a number from 0";
+            return Err(SimError::spec(place, rule));
+        }
+        if self.kind == ModelKind::Language && self.seed.is_some() {
+            let rule = "language models have no seed of their own; `lineage` makes them";
             return Err(SimError::spec(place, rule));
         }
         if self.words_min > self.words_max || self.words_max == 0 || self.words_max > WORDS_MAX {

@@ -350,3 +350,63 @@ async fn a_description_reads_strictly() {
     wrong.providers[0].limits.burst = Some(0);
     assert!(Fleet::start(wrong, clock()).await.is_err());
 }
+
+#[tokio::test]
+async fn models_of_a_family_tree_are_served_like_others() {
+    let spec: FleetSpec = serde_json::from_value(json!({
+        "lineage": [
+            { "name": "root", "made": "base" },
+            { "name": "other", "made": "base" },
+            { "name": "pupil", "made": { "student": { "of": "other", "teacher": "root", "dose": 0.5 } } },
+            { "name": "alias", "made": { "same_as": { "of": "root" } } },
+            { "name": "later", "made": { "changes": { "from": "root", "into": "other", "after": "1h" } } },
+        ],
+        "providers": [{
+            "name": "alpha",
+            "prefix": "/alpha/v1",
+            "models": [
+                { "name": "m", "kind": "language", "source": "root" },
+                { "name": "pupil", "kind": "language", "reasoning_words": 6 },
+                { "name": "alias", "kind": "language" },
+                { "name": "later", "kind": "language" },
+            ],
+        }],
+    }))
+    .unwrap();
+    let fleet = Fleet::start(spec, clock()).await.unwrap();
+    let path = |name: &str| format!("/alpha/v1/{name}");
+    let asked = |model: &str| {
+        json!({
+            "model": model, "seed": 5, "temperature": 1, "logprobs": true, "top_logprobs": 3,
+            "messages": [{ "role": "user", "content": "What do you see from your window?" }],
+        })
+    };
+    let root = ask(&fleet, &path("chat/completions"), &asked("m")).await;
+    let content = &root.json()["choices"][0]["logprobs"]["content"];
+    let told: String = content
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["token"].as_str().unwrap())
+        .collect();
+    assert!(!told.is_empty());
+    assert_eq!(told, root.text());
+    for same in ["alias", "later"] {
+        let reply = ask(&fleet, &path("chat/completions"), &asked(same)).await;
+        assert_eq!(reply.text(), root.text(), "{same}");
+    }
+    let pupil = ask(&fleet, &path("chat/completions"), &asked("pupil")).await;
+    assert_ne!(pupil.text(), root.text());
+    let thoughts = &pupil.json()["choices"][0]["message"]["reasoning_content"];
+    assert!(!thoughts.as_str().unwrap().is_empty());
+    let raw =
+        json!({ "model": "m", "prompt": "The", "max_tokens": 12, "logprobs": 2, "echo": true });
+    let raw = ask(&fleet, &path("completions"), &raw).await;
+    assert_eq!(raw.status, 200);
+    assert!(
+        raw.json()["choices"][0]["text"]
+            .as_str()
+            .unwrap()
+            .starts_with("The")
+    );
+}

@@ -8,6 +8,9 @@ use crate::api::{Call, Shape};
 /// Version in the path of the protocols of `OpenAI` and Anthropic.
 const VERSION: &str = "/v1";
 
+/// Versions in the path of Gemini: the documented one, and the one of newer SDKs.
+const GEMINI_VERSIONS: [&str; 2] = ["/v1beta", VERSION];
+
 /// An endpoint of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Endpoint {
@@ -42,8 +45,11 @@ pub(crate) fn find(prefix: &str, path: &str, query: &str) -> Option<Endpoint> {
         "/api/version" => return Some(Endpoint::Version),
         _ => {}
     }
-    if let Some(rest) = rest.strip_prefix("/v1beta/models/") {
-        return gemini(rest, query);
+    for version in GEMINI_VERSIONS {
+        let rest = rest.strip_prefix(version);
+        if let Some(rest) = rest.and_then(|rest| rest.strip_prefix("/models/")) {
+            return gemini(rest, query);
+        }
     }
     if let Some(rest) = rest.strip_prefix("/model/") {
         return converse(rest);
@@ -120,6 +126,8 @@ mod tests {
         assert_eq!(named.framing, Some(Framing::SseCrlf));
         let array = call("/p/a/v1beta/models/x:streamGenerateContent", "").unwrap();
         assert_eq!(array.framing, Some(Framing::Array));
+        let newer = call("/p/a/v1/models/x:generateContent", "").unwrap();
+        assert_eq!((newer.model.as_deref(), newer.framing), (Some("x"), None));
         let named = call("/p/a/model/x.y-v1%3A0/converse", "").unwrap();
         assert_eq!(named.model.as_deref(), Some("x.y-v1:0"));
         assert_eq!(call("/p/a/v1beta/models/x:countTokens", ""), None);

@@ -14,7 +14,7 @@ use crate::model::{Ended, Generation, join};
 
 /// Header that every request must have, and its known values.
 const VERSION_HEADER: &str = "anthropic-version";
-const VERSIONS: [&str; 2] = ["2023-06-01", "2023-01-01"];
+const VERSIONS: [&str; 3] = ["2026-10-21", "2023-06-01", "2023-01-01"];
 
 /// Fewest tokens of a thinking budget.
 const BUDGET_MIN: u32 = 1_024;

@@ -3,5 +3,10 @@
 mod client;
 mod endpoints;
 mod faults;
+mod frames;
 mod lifecycle;
 mod limits;
+mod mistakes;
+mod protocols;
+mod signatures;
+mod wire;

@@ -1,6 +1,7 @@
 """The vendors' own Python SDKs against `retort sim`: do they understand it?"""
 
 import datetime
+import importlib.metadata
 import sys
 
 import anthropic
@@ -470,9 +471,8 @@ def try_ollama(root):
 
 def main():
     print(f"vendors' SDKs against retort sim, {datetime.date.today()}")
-    for package in (openai, anthropic, google.genai, cohere, boto3):
-        version = getattr(package, "__version__", None) or package.version.__version__
-        print(f"  {package.__name__} {version}")
+    for package in ("openai", "anthropic", "google-genai", "cohere", "boto3", "ollama"):
+        print(f"  {package} {importlib.metadata.version(package)}")
     with served(sys.argv[1], FLEET) as url:
         root = f"{url}/p/alpha"
         for trial in (try_openai, try_anthropic, try_google, try_bedrock, try_cohere, try_ollama):

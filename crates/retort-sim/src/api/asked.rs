@@ -25,7 +25,7 @@ pub(crate) struct Asked {
     pub(crate) include_usage: bool,
     /// Whether a completion repeats its prompt.
     pub(crate) echo: bool,
-    /// Whether a model that can reason does so.
+    /// Whether a model that can reason does so: only in chats, where a template leads it to.
     pub(crate) thinks: bool,
     /// Whether its thoughts are told; their tokens always are.
     pub(crate) tells_thoughts: bool,
@@ -36,6 +36,7 @@ impl Asked {
     /// Returns a plain request at temperature 1 that wants everything told.
     pub(super) fn new(shape: Shape, model: String, input: PromptInput) -> Self {
         let prompt_tokens = count_tokens(&input);
+        let thinks = matches!(input, PromptInput::Messages(_));
         Self {
             shape,
             model,
@@ -52,7 +53,7 @@ impl Asked {
             framing: None,
             include_usage: false,
             echo: false,
-            thinks: true,
+            thinks,
             tells_thoughts: true,
             prompt_tokens,
         }

@@ -108,7 +108,7 @@ pub(super) fn read(shape: Shape, bytes: &[u8]) -> Result<Asked, Wrong> {
         asked.ask.max_tokens = asked.ask.max_tokens.or(Some(LEGACY_MAX_TOKENS));
     }
     sampling(&mut body)?;
-    asked.thinks = thinks(&mut body)?;
+    asked.thinks &= thinks(&mut body)?;
     body.ignore(&IGNORED);
     body.ignore(&IGNORED_FAMILY);
     body.end()?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Shape;
 use super::asked::{Asked, Facts, message, parts};
 use super::body;
-use super::fields::{Field, Object, Wrong};
+use super::fields::{Field, Kind, Object, Wrong};
 use super::framing::{Event, Framing};
 use super::logprobs::Entries;
 use crate::model::{Ended, Generation, Token, join};
@@ -74,13 +74,10 @@ pub(super) fn read(shape: Shape, bytes: &[u8]) -> Result<Asked, Wrong> {
     }
     if let Some(think) = body.take("think") {
         // A flag, or a word that says how hard.
-        asked.thinks = if think.value.is_string() {
-            think.text()? != "none"
-        } else {
-            think
-                .value
-                .as_bool()
-                .ok_or_else(|| think.wrong(super::fields::Kind::Flag))?
+        asked.thinks &= match think.value.as_bool() {
+            Some(flag) => flag,
+            None if think.value.is_string() => think.text()? != "none",
+            None => return Err(think.wrong(Kind::Flag)),
         };
     }
     let wanted = body.flag("logprobs")?.unwrap_or(false);

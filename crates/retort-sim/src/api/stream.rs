@@ -102,9 +102,6 @@ pub(super) fn events(
 
 impl Events<'_> {
     fn reasoning(&mut self, tokens: &[Token]) {
-        if self.asked.shape == Shape::Completion {
-            return;
-        }
         for part in parts(tokens, 1) {
             let delta = Delta {
                 reasoning_content: Some(join(part)),

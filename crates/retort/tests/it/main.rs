@@ -15,5 +15,6 @@ mod control;
 mod ends;
 mod first;
 mod hostile;
+mod protocols;
 mod resume;
 mod secrets;

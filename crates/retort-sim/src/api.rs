@@ -10,6 +10,7 @@ mod bedrock;
 mod body;
 mod cohere;
 mod complaint;
+mod content;
 pub(crate) mod error;
 mod eventstream;
 mod fields;

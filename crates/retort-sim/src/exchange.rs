@@ -5,7 +5,7 @@ use std::time::Duration;
 use retort_types::Timestamp;
 
 use crate::announce::{self, Headers, Told};
-use crate::api::asked::{self, Asked, Facts};
+use crate::api::asked::{self, Asked, Facts, Thoughts};
 use crate::api::error::{ApiError, Cause};
 use crate::api::{self, Call, Dialect, Shape, sigv4};
 use crate::fault::FaultSpec;
@@ -75,7 +75,8 @@ impl<'a> Exchange<'a> {
         };
         let admitted = match self.admit(&asked, model) {
             Ok(admitted) => admitted,
-            Err((error, headers)) => {
+            Err(refused) => {
+                let (error, headers) = *refused;
                 return self.refuse(peer, &error, &headers, Fate::Refused).await;
             }
         };
@@ -146,7 +147,7 @@ impl<'a> Exchange<'a> {
         &mut self,
         asked: &Asked,
         model: &ModelState,
-    ) -> Result<Admitted, (ApiError, Headers)> {
+    ) -> Result<Admitted, Box<(ApiError, Headers)>> {
         let wall = self.shared.wall();
         let spec = &self.provider.spec.limits;
         let mut live = self.provider.live();
@@ -162,7 +163,8 @@ impl<'a> Exchange<'a> {
             // The hint says more about a refusal than the usual announcement.
             headers.retain(|(name, _)| told.headers.iter().all(|(hint, _)| hint != name));
             headers.extend(told.headers.iter().cloned());
-            return Err((rate_limited(&refusal, told), own_headers(headers, wall)));
+            let error = rate_limited(&refusal, told);
+            return Err(Box::new((error, own_headers(headers, wall))));
         }
         let number = live.next;
         live.next += 1;
@@ -387,7 +389,7 @@ fn generate(
             }
         }
     })?;
-    if !asked.thinks {
+    if asked.thoughts == Thoughts::None {
         made.reasoning.clear();
     }
     let stop = asked::first_stop(&asked.stop, &join(&made.tokens));

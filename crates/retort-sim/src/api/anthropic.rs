@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Shape;
 use super::asked::{Asked, Facts, message, parts, signature};
-use super::body;
+use super::content::{role, text};
 use super::error::ApiError;
 use super::fields::{Field, Object, Wrong};
 use super::framing::{Event, Framing};
@@ -53,7 +53,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Asked, Wrong> {
     let most = most.ok_or_else(|| Wrong::missing("max_tokens"))?;
     let mut messages = Vec::new();
     if let Some(system) = body.take("system") {
-        messages.push(message("system", text_of(system)?));
+        messages.push(message("system", text(system, &["text"])?));
     }
     let list = body.list("messages")?;
     if list.is_empty() {
@@ -85,8 +85,7 @@ fn read_thinking(mut thinking: Object, asked: &mut Asked, most: u32) -> Result<(
     let kind = kind.ok_or_else(|| Wrong::missing(thinking.path("type")))?;
     let budget = thinking.count("budget_tokens")?;
     match kind.as_str() {
-        "disabled" => asked.thinks = false,
-        "adaptive" => {}
+        "disabled" | "adaptive" => {}
         "enabled" => {
             let path = thinking.path("budget_tokens");
             let budget = budget.ok_or_else(|| Wrong::missing(path.clone()))?;
@@ -104,29 +103,19 @@ fn read_thinking(mut thinking: Object, asked: &mut Asked, most: u32) -> Result<(
             return Err(Wrong::rule(thinking.path("type"), rule));
         }
     }
-    asked.tells_thoughts = thinking.text("display")?.as_deref() != Some("omitted");
+    let told = thinking.text("display")?.as_deref() != Some("omitted");
+    asked.think(kind != "disabled", told);
     thinking.end()
-}
-
-fn text_of(field: Field) -> Result<String, Wrong> {
-    if field.value.is_string() {
-        return field.text();
-    }
-    body::parts(field, &["text"])
 }
 
 fn one_message(field: Field) -> Result<Message, Wrong> {
     let mut raw = field.object()?;
-    let role = raw.text("role")?;
-    let role = role.ok_or_else(|| Wrong::missing(raw.path("role")))?;
-    if role != "user" && role != "assistant" {
-        let rule = "Input should be 'user' or 'assistant'. The Messages API accepts a top-level \
-                    `system` parameter, not \"system\" as an input message role.";
-        return Err(Wrong::rule(raw.path("role"), rule));
-    }
+    let rule = "Input should be 'user' or 'assistant'. The Messages API accepts a top-level \
+                `system` parameter, not \"system\" as an input message role.";
+    let role = role(&mut raw, &["user", "assistant"], rule)?;
     let content = raw.take("content");
     let content = content.ok_or_else(|| Wrong::missing(raw.path("content")))?;
-    let content = text_of(content)?;
+    let content = text(content, &["text"])?;
     raw.end()?;
     Ok(message(&role, content))
 }
@@ -197,10 +186,10 @@ pub(super) fn events(asked: &Asked, made: &Generation, facts: &Facts) -> Vec<Eve
         index += 1;
     }
     if !made.tokens.is_empty() {
-        out.start(index, json!({"type": "text", "text": ""}));
+        out.start(index, &json!({"type": "text", "text": ""}));
         for part in parts(&made.tokens, facts.id) {
             let delta = json!({"type": "text_delta", "text": join(part)});
-            out.delta(index, delta, part.len());
+            out.delta(index, &delta, part.len());
         }
         out.push("content_block_stop", json!({"index": index}), 0);
     }
@@ -223,7 +212,7 @@ impl Writer {
     }
 
     /// Begins a block; a ping follows the first one.
-    fn start(&mut self, index: u32, block: Value) {
+    fn start(&mut self, index: u32, block: &Value) {
         let begun = json!({"index": index, "content_block": block});
         self.push("content_block_start", begun, 0);
         if index == 0 {
@@ -231,23 +220,23 @@ impl Writer {
         }
     }
 
-    fn delta(&mut self, index: u32, delta: Value, tokens: usize) {
+    fn delta(&mut self, index: u32, delta: &Value, tokens: usize) {
         let data = json!({"index": index, "delta": delta});
         self.push("content_block_delta", data, tokens);
     }
 
     fn thinking(&mut self, index: u32, asked: &Asked, made: &Generation) {
         let block = json!({"type": "thinking", "thinking": "", "signature": ""});
-        self.start(index, block);
+        self.start(index, &block);
         for part in parts(asked.thoughts(made), 1) {
             let delta = json!({"type": "thinking_delta", "thinking": join(part)});
-            self.delta(index, delta, part.len());
+            self.delta(index, &delta, part.len());
         }
         let signed = signature(&join(&made.reasoning));
         let delta = json!({"type": "signature_delta", "signature": signed});
         // Thoughts that are not told take their time all the same.
         let silent = made.reasoning.len() - asked.thoughts(made).len();
-        self.delta(index, delta, silent);
+        self.delta(index, &delta, silent);
         self.push("content_block_stop", json!({"index": index}), 0);
     }
 }

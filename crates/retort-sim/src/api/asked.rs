@@ -13,6 +13,17 @@ const TOKENS_PER_MESSAGE: u64 = 4;
 /// Most tokens of one event; providers send one to a few.
 const EVENT_TOKENS_MAX: usize = 3;
 
+/// What becomes of the reasoning of a model that can reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Thoughts {
+    /// It does not reason.
+    None,
+    /// Only the number of its tokens is told.
+    Silent,
+    /// It is told.
+    Told,
+}
+
 /// A request that was understood.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Asked {
@@ -25,10 +36,7 @@ pub(crate) struct Asked {
     pub(crate) include_usage: bool,
     /// Whether a completion repeats its prompt.
     pub(crate) echo: bool,
-    /// Whether a model that can reason does so: only in chats, where a template leads it to.
-    pub(crate) thinks: bool,
-    /// Whether its thoughts are told; their tokens always are.
-    pub(crate) tells_thoughts: bool,
+    pub(crate) thoughts: Thoughts,
     pub(crate) prompt_tokens: u64,
 }
 
@@ -36,7 +44,11 @@ impl Asked {
     /// Returns a plain request at temperature 1 that wants everything told.
     pub(super) fn new(shape: Shape, model: String, input: PromptInput) -> Self {
         let prompt_tokens = count_tokens(&input);
-        let thinks = matches!(input, PromptInput::Messages(_));
+        let thoughts = match input {
+            PromptInput::Messages(_) => Thoughts::Told,
+            // Only a chat template leads a model to reason.
+            PromptInput::Text(_) => Thoughts::None,
+        };
         Self {
             shape,
             model,
@@ -53,18 +65,25 @@ impl Asked {
             framing: None,
             include_usage: false,
             echo: false,
-            thinks,
-            tells_thoughts: true,
+            thoughts,
             prompt_tokens,
         }
     }
 
+    /// Says whether the request lets the model reason, and wants the thoughts told.
+    pub(super) fn think(&mut self, thinks: bool, told: bool) {
+        self.thoughts = match (self.thoughts, thinks, told) {
+            (Thoughts::None, _, _) | (_, false, _) => Thoughts::None,
+            (_, true, false) => Thoughts::Silent,
+            (_, true, true) => Thoughts::Told,
+        };
+    }
+
     /// Returns the thoughts that the answer tells.
     pub(super) fn thoughts<'a>(&self, made: &'a Generation) -> &'a [Token] {
-        if self.tells_thoughts {
-            &made.reasoning
-        } else {
-            &[]
+        match self.thoughts {
+            Thoughts::Told => &made.reasoning,
+            Thoughts::None | Thoughts::Silent => &[],
         }
     }
 

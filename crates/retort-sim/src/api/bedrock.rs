@@ -4,6 +4,7 @@ use retort_types::{Message, PromptInput};
 use serde_json::{Value, json};
 
 use super::asked::{Asked, Facts, message, parts, signature};
+use super::content::role;
 use super::fields::{Field, Object, Wrong};
 use super::framing::Event;
 use super::{Call, Shape};
@@ -64,12 +65,8 @@ pub(super) fn read(call: &Call, bytes: &[u8]) -> Result<Asked, Wrong> {
 
 fn one_message(field: Field) -> Result<Message, Wrong> {
     let mut raw = field.object()?;
-    let role = raw.text("role")?;
-    let role = role.ok_or_else(|| Wrong::missing(raw.path("role")))?;
-    if role != "user" && role != "assistant" {
-        let rule = "Member must satisfy enum value set: [user, assistant]";
-        return Err(Wrong::rule(raw.path("role"), rule));
-    }
+    let rule = "Member must satisfy enum value set: [user, assistant]";
+    let role = role(&mut raw, &["user", "assistant"], rule)?;
     let content = texts(raw.list("content")?)?;
     raw.end()?;
     Ok(message(&role, content))
@@ -131,15 +128,16 @@ pub(super) fn events(asked: &Asked, made: &Generation, facts: &Facts) -> Vec<Eve
     if !made.reasoning.is_empty() {
         for part in parts(&made.reasoning, 1) {
             let delta = json!({"reasoningContent": {"text": join(part)}});
-            out.delta(index, delta, part.len());
+            out.delta(index, &delta, part.len());
         }
         let signed = signature(&join(&made.reasoning));
-        out.delta(index, json!({"reasoningContent": {"signature": signed}}), 0);
+        let delta = json!({"reasoningContent": {"signature": signed}});
+        out.delta(index, &delta, 0);
         out.push("contentBlockStop", json!({"contentBlockIndex": index}), 0);
         index += 1;
     }
     for part in parts(&made.tokens, facts.id) {
-        out.delta(index, json!({"text": join(part)}), part.len());
+        out.delta(index, &json!({"text": join(part)}), part.len());
     }
     if !made.tokens.is_empty() {
         out.push("contentBlockStop", json!({"contentBlockIndex": index}), 0);
@@ -161,7 +159,7 @@ impl Writer {
         self.0.push(Event::new(name, &data).holding(tokens));
     }
 
-    fn delta(&mut self, index: u32, delta: Value, tokens: usize) {
+    fn delta(&mut self, index: u32, delta: &Value, tokens: usize) {
         let data = json!({"contentBlockIndex": index, "delta": delta});
         self.push("contentBlockDelta", data, tokens);
     }

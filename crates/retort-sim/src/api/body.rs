@@ -4,7 +4,8 @@ use retort_types::{Message, PromptInput};
 
 use super::Shape;
 use super::asked::{Asked, message};
-use super::fields::{Field, Kind, Object, Wrong};
+use super::content::{at_most, role, text};
+use super::fields::{Field, Object, Wrong};
 use super::framing::Framing;
 
 /// Most alternatives per token of chat and of completions.
@@ -53,12 +54,18 @@ const IGNORED: [&str; 21] = [
 ];
 
 /// Documented fields of compatible providers that change nothing here.
-const IGNORED_FAMILY: [&str; 14] = [
+const IGNORED_FAMILY: [&str; 24] = [
+    "cache_prompt",
     "chat_template_kwargs",
     "enable_thinking",
+    "ignore_eos",
     "include_reasoning",
+    "length_penalty",
+    "min_tokens",
     "models",
+    "n_probs",
     "plugins",
+    "prompt_logprobs",
     "prompt_mode",
     "provider",
     "reasoning_format",
@@ -66,8 +73,12 @@ const IGNORED_FAMILY: [&str; 14] = [
     "route",
     "safe_prompt",
     "skip_special_tokens",
+    "stop_token_ids",
     "thinking",
+    "top_a",
     "transforms",
+    "truncate_prompt_tokens",
+    "typical_p",
 ];
 
 /// Reads the body of a request to the endpoint of `shape`, which is chat or completions.
@@ -108,7 +119,7 @@ pub(super) fn read(shape: Shape, bytes: &[u8]) -> Result<Asked, Wrong> {
         asked.ask.max_tokens = asked.ask.max_tokens.or(Some(LEGACY_MAX_TOKENS));
     }
     sampling(&mut body)?;
-    asked.thinks &= thinks(&mut body)?;
+    asked.think(thinks(&mut body)?, true);
     body.ignore(&IGNORED);
     body.ignore(&IGNORED_FAMILY);
     body.end()?;
@@ -158,44 +169,13 @@ fn messages(body: &mut Object) -> Result<PromptInput, Wrong> {
 
 fn one_message(field: Field) -> Result<Message, Wrong> {
     let mut raw = field.object()?;
-    let role = raw.text("role")?;
-    let role = role.ok_or_else(|| Wrong::missing(raw.path("role")))?;
-    if !ROLES.contains(&role.as_str()) {
-        return Err(Wrong::rule(raw.path("role"), "is not a known role"));
-    }
-    let content = match raw.take("content") {
-        None => String::new(),
-        Some(field) if field.value.is_string() => field.text()?,
-        Some(field) => parts(field, &["text"])?,
-    };
+    let role = role(&mut raw, &ROLES, "is not a known role")?;
+    let content = raw.take("content").map(|field| text(field, &["text"]));
+    let content = content.transpose()?.unwrap_or_default();
     raw.ignore(&["name", "tool_calls", "tool_call_id", "refusal", "audio"]);
     raw.ignore(&["reasoning_content", "reasoning", "function_call", "prefix"]);
     raw.end()?;
     Ok(message(&role, content))
-}
-
-/// Returns the texts of a list of content parts; other parts than those of `kinds` are refused.
-pub(super) fn parts(field: Field, kinds: &[&str]) -> Result<String, Wrong> {
-    if !field.value.is_array() {
-        return Err(field.wrong(Kind::Text));
-    }
-    let mut content = String::new();
-    for part in field.list()? {
-        let mut part = part.object()?;
-        let kind = part.text("type")?;
-        let kind = kind.ok_or_else(|| Wrong::missing(part.path("type")))?;
-        if !kinds.contains(&kind.as_str()) {
-            return Err(Wrong::rule(
-                part.path("type"),
-                "is no text, and only texts are understood",
-            ));
-        }
-        let text = part.text("text")?;
-        content.push_str(&text.ok_or_else(|| Wrong::missing(part.path("text")))?);
-        part.ignore(&["cache_control", "annotations", "citations", "logprobs"]);
-        part.end()?;
-    }
-    Ok(content)
 }
 
 fn logprobs(shape: Shape, body: &mut Object) -> Result<Option<u32>, Wrong> {
@@ -213,14 +193,6 @@ fn logprobs(shape: Shape, body: &mut Object) -> Result<Option<u32>, Wrong> {
         wanted.then(|| top.unwrap_or(0)),
         TOP_LOGPROBS_MAX,
     )
-}
-
-/// Checks a number of alternatives.
-pub(super) fn at_most(path: &str, wanted: Option<u32>, most: u32) -> Result<Option<u32>, Wrong> {
-    if wanted.is_some_and(|count| count > most) {
-        return Err(Wrong::rule(path, format!("must be at most {most}")));
-    }
-    Ok(wanted)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Shape;
 use super::asked::{Asked, Facts, message, parts};
-use super::body;
+use super::content::{role, text};
 use super::fields::{Field, Object, Wrong};
 use super::framing::{Event, Framing};
 use crate::mix::key;
@@ -61,7 +61,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Asked, Wrong> {
         asked.framing = Some(Framing::Sse);
     }
     if let Some(mut thinking) = body.object("thinking")? {
-        asked.thinks = thinking.text("type")?.as_deref() != Some("disabled");
+        asked.think(thinking.text("type")?.as_deref() != Some("disabled"), true);
         thinking.count("token_budget")?;
         thinking.end()?;
     }
@@ -72,17 +72,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Asked, Wrong> {
 
 fn one_message(field: Field) -> Result<Message, Wrong> {
     let mut raw = field.object()?;
-    let role = raw.text("role")?;
-    let role = role.ok_or_else(|| Wrong::missing(raw.path("role")))?;
-    if !["system", "user", "assistant", "tool"].contains(&role.as_str()) {
-        let rule = "must be one of user, assistant, system, tool";
-        return Err(Wrong::rule(raw.path("role"), rule));
-    }
-    let content = match raw.take("content") {
-        None => String::new(),
-        Some(field) if field.value.is_string() => field.text()?,
-        Some(field) => body::parts(field, &["text"])?,
-    };
+    let rule = "must be one of user, assistant, system, tool";
+    let role = role(&mut raw, &["system", "user", "assistant", "tool"], rule)?;
+    let content = raw.take("content").map(|field| text(field, &["text"]));
+    let content = content.transpose()?.unwrap_or_default();
     raw.ignore(&["tool_calls", "tool_call_id", "tool_plan", "citations"]);
     raw.end()?;
     Ok(message(&role, content))
@@ -157,12 +150,12 @@ pub(super) fn events(asked: &Asked, made: &Generation, facts: &Facts) -> Vec<Eve
         out.content(
             "content-start",
             index,
-            json!({"type": "thinking", "thinking": ""}),
+            &json!({"type": "thinking", "thinking": ""}),
             0,
         );
         for part in parts(&made.reasoning, 1) {
             let delta = json!({"thinking": join(part)});
-            out.content("content-delta", index, delta, part.len());
+            out.content("content-delta", index, &delta, part.len());
         }
         out.push("content-end", json!({"index": index}), 0);
         index += 1;
@@ -171,14 +164,14 @@ pub(super) fn events(asked: &Asked, made: &Generation, facts: &Facts) -> Vec<Eve
         out.content(
             "content-start",
             index,
-            json!({"type": "text", "text": ""}),
+            &json!({"type": "text", "text": ""}),
             0,
         );
         for part in parts(&made.tokens, facts.id) {
             out.content(
                 "content-delta",
                 index,
-                json!({"text": join(part)}),
+                &json!({"text": join(part)}),
                 part.len(),
             );
             if asked.wants_logprobs() {
@@ -219,7 +212,7 @@ impl Writer {
         self.0.push(Pending { kind, data, tokens });
     }
 
-    fn content(&mut self, kind: &'static str, index: u32, content: Value, tokens: usize) {
+    fn content(&mut self, kind: &'static str, index: u32, content: &Value, tokens: usize) {
         let delta = json!({"message": {"content": content}});
         self.push(kind, json!({"index": index, "delta": delta}), tokens);
     }

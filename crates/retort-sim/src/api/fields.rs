@@ -104,20 +104,18 @@ impl Field {
     }
 
     pub(super) fn object(self) -> Result<Object, Wrong> {
-        match self.value {
-            Value::Object(fields) => Ok(Object {
-                path: self.path,
-                fields,
-            }),
-            _ => Err(self.wrong(Kind::Object)),
-        }
+        let Value::Object(fields) = self.value else {
+            return Err(self.wrong(Kind::Object));
+        };
+        let path = self.path;
+        Ok(Object { path, fields })
     }
 
     pub(super) fn text(self) -> Result<String, Wrong> {
-        match self.value {
-            Value::String(text) => Ok(text),
-            _ => Err(self.wrong(Kind::Text)),
-        }
+        let Value::String(text) = self.value else {
+            return Err(self.wrong(Kind::Text));
+        };
+        Ok(text)
     }
 
     pub(super) fn list(self) -> Result<Vec<Self>, Wrong> {
@@ -157,12 +155,9 @@ impl Object {
         Field { path, value }.object()
     }
 
-    /// Returns the object with every value below it put through `change`.
-    pub(super) fn map(self, change: impl Fn(Value) -> Value) -> Self {
-        let fields = match change(Value::Object(self.fields)) {
-            Value::Object(fields) => fields,
-            _ => Map::new(),
-        };
+    /// Returns the object with every name in it, however deep, put through `rename`.
+    pub(super) fn renamed(self, rename: &dyn Fn(&str) -> String) -> Self {
+        let fields = renamed(self.fields, rename);
         Self { fields, ..self }
     }
 
@@ -263,6 +258,23 @@ impl Object {
     }
 }
 
+fn renamed(fields: Map<String, Value>, rename: &dyn Fn(&str) -> String) -> Map<String, Value> {
+    let fields = fields.into_iter();
+    let named = fields.map(|(name, value)| (rename(&name), renamed_value(value, rename)));
+    named.collect()
+}
+
+fn renamed_value(value: Value, rename: &dyn Fn(&str) -> String) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(renamed(fields, rename)),
+        Value::Array(values) => {
+            let values = values.into_iter();
+            values.map(|value| renamed_value(value, rename)).collect()
+        }
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => plain,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,6 +301,15 @@ mod tests {
         assert_eq!(inner.whole("d"), Err(wrong));
         assert!(matches!(inner.count("e"), Err(Wrong::Rule { .. })));
         assert_eq!(outer.end(), Ok(()));
+    }
+
+    #[test]
+    fn names_are_changed_however_deep() {
+        let deep = object(r#"{"a": [{"b": 1}]}"#).renamed(&str::to_uppercase);
+        assert_eq!(
+            Value::Object(deep.fields),
+            serde_json::json!({"A": [{"B": 1}]})
+        );
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! `generateContent` of Gemini, plain and streamed.
 
 use retort_types::{Message, PromptInput};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::asked::{Asked, Facts, message, parts};
+use super::content::at_most;
 use super::fields::{Field, Object, Wrong};
 use super::framing::Event;
-use super::{Call, Shape, body};
+use super::{Call, Shape};
 use crate::model::{Ended, Generation, Token, join};
 
 /// Most alternatives per token.
@@ -41,7 +42,7 @@ const IGNORED_CONFIG: [&str; 10] = [
 ];
 
 pub(super) fn read(call: &Call, bytes: &[u8]) -> Result<Asked, Wrong> {
-    let mut body = Object::parse(bytes)?.camel();
+    let mut body = Object::parse(bytes)?.renamed(&camel_name);
     let mut messages = Vec::new();
     if let Some(mut system) = body.object("systemInstruction")? {
         messages.push(message("system", texts(&mut system)?));
@@ -59,7 +60,7 @@ pub(super) fn read(call: &Call, bytes: &[u8]) -> Result<Asked, Wrong> {
     let input = PromptInput::Messages(messages);
     let mut asked = Asked::new(Shape::Gemini, model, input);
     asked.framing = call.framing;
-    asked.tells_thoughts = false;
+    asked.think(true, false);
     if let Some(config) = body.object("generationConfig")? {
         read_config(config, &mut asked)?;
     }
@@ -92,10 +93,10 @@ fn read_config(mut config: Object, asked: &mut Asked) -> Result<(), Wrong> {
     }
     let path = config.path("logprobs");
     let top = wanted.then(|| top.unwrap_or(0));
-    asked.ask.top_logprobs = body::at_most(&path, top, LOGPROBS_MAX)?;
+    asked.ask.top_logprobs = at_most(&path, top, LOGPROBS_MAX)?;
     if let Some(mut thinking) = config.object("thinkingConfig")? {
-        asked.tells_thoughts = thinking.flag("includeThoughts")?.unwrap_or(false);
-        asked.thinks = thinking.whole("thinkingBudget")? != Some(0);
+        let told = thinking.flag("includeThoughts")?.unwrap_or(false);
+        asked.think(thinking.whole("thinkingBudget")? != Some(0), told);
         thinking.text("thinkingLevel")?;
         thinking.end()?;
     }
@@ -138,26 +139,7 @@ fn texts(content: &mut Object) -> Result<String, Wrong> {
     Ok(joined)
 }
 
-impl Object {
-    /// Returns the object with every name in the form that the protocol documents first; it takes
-    /// both.
-    fn camel(self) -> Self {
-        self.map(camel)
-    }
-}
-
-fn camel(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let fields = fields.into_iter();
-            let named = fields.map(|(name, value)| (camel_name(&name), camel(value)));
-            Value::Object(named.collect::<Map<_, _>>())
-        }
-        Value::Array(values) => values.into_iter().map(camel).collect(),
-        other => other,
-    }
-}
-
+/// Returns a name in the form that the protocol documents first; it takes both.
 fn camel_name(name: &str) -> String {
     let mut parts = name.split('_');
     let mut camel = parts.next().unwrap_or_default().to_owned();
@@ -186,19 +168,19 @@ pub(super) fn document(asked: &Asked, made: &Generation, facts: &Facts) -> Value
     if !made.tokens.is_empty() {
         parts.push(part(&made.tokens, false));
     }
-    writer.whole(parts, &made.tokens, true)
+    writer.whole(&parts, &made.tokens, true)
 }
 
 pub(super) fn events(asked: &Asked, made: &Generation, facts: &Facts) -> Vec<Event> {
     let writer = Writer { asked, made, facts };
     let mut out = Vec::new();
     for some in parts(asked.thoughts(made), 1) {
-        let document = writer.whole(vec![part(some, true)], &[], false);
+        let document = writer.whole(&[part(some, true)], &[], false);
         out.push(Event::new("", &document).holding(some.len()));
     }
     let silent = made.reasoning.len() - asked.thoughts(made).len();
     for (at, some) in parts(&made.tokens, facts.id).into_iter().enumerate() {
-        let document = writer.whole(vec![part(some, false)], some, false);
+        let document = writer.whole(&[part(some, false)], some, false);
         // Thoughts that are not told take their time all the same.
         let waited = if at == 0 { silent } else { 0 };
         out.push(Event::new("", &document).holding(some.len() + waited));
@@ -208,7 +190,7 @@ pub(super) fn events(asked: &Asked, made: &Generation, facts: &Facts) -> Vec<Eve
     } else {
         vec![json!({"text": ""})]
     };
-    out.push(Event::new("", &writer.whole(last, &[], true)));
+    out.push(Event::new("", &writer.whole(&last, &[], true)));
     out
 }
 
@@ -222,7 +204,7 @@ fn part(tokens: &[Token], thought: bool) -> Value {
 
 impl Writer<'_> {
     /// Returns a document with these parts; the last one tells how the answer ended.
-    fn whole(&self, parts: Vec<Value>, tokens: &[Token], last: bool) -> Value {
+    fn whole(&self, parts: &[Value], tokens: &[Token], last: bool) -> Value {
         let mut document = json!({
             "usageMetadata": self.usage(last),
             "modelVersion": self.asked.model,
@@ -298,7 +280,5 @@ mod tests {
     fn both_forms_of_names_are_understood() {
         assert_eq!(camel_name("system_instruction"), "systemInstruction");
         assert_eq!(camel_name("topP"), "topP");
-        let value = json!({"a_b": [{"c_d": 1}]});
-        assert_eq!(camel(value), json!({"aB": [{"cD": 1}]}));
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Shape;
 use super::asked::{Asked, Facts, message, parts};
-use super::body;
+use super::content::{at_most, role};
 use super::fields::{Field, Kind, Object, Wrong};
 use super::framing::{Event, Framing};
 use super::logprobs::Entries;
@@ -74,16 +74,17 @@ pub(super) fn read(shape: Shape, bytes: &[u8]) -> Result<Asked, Wrong> {
     }
     if let Some(think) = body.take("think") {
         // A flag, or a word that says how hard.
-        asked.thinks &= match think.value.as_bool() {
+        let thinks = match think.value.as_bool() {
             Some(flag) => flag,
             None if think.value.is_string() => think.text()? != "none",
             None => return Err(think.wrong(Kind::Flag)),
         };
+        asked.think(thinks, true);
     }
     let wanted = body.flag("logprobs")?.unwrap_or(false);
     let top = body.count("top_logprobs")?;
     let top = wanted.then(|| top.unwrap_or(0));
-    asked.ask.top_logprobs = body::at_most("top_logprobs", top, TOP_LOGPROBS_MAX)?;
+    asked.ask.top_logprobs = at_most("top_logprobs", top, TOP_LOGPROBS_MAX)?;
     body.flag("truncate")?;
     body.flag("shift")?;
     body.ignore(&IGNORED);
@@ -131,8 +132,8 @@ fn prompt(body: &mut Object) -> Result<PromptInput, Wrong> {
 
 fn one_message(field: Field) -> Result<Message, Wrong> {
     let mut raw = field.object()?;
-    let role = raw.text("role")?;
-    let role = role.ok_or_else(|| Wrong::missing(raw.path("role")))?;
+    let known = ["system", "developer", "user", "assistant", "tool"];
+    let role = role(&mut raw, &known, "is not a known role")?;
     let content = raw.text("content")?.unwrap_or_default();
     raw.ignore(&[
         "thinking",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Shape;
 use super::asked::{Asked, Facts, message, parts};
-use super::body;
+use super::content::{at_most, role, text};
 use super::fields::{Field, Object, Wrong};
 use super::framing::{Event, Framing};
 use super::logprobs::Entries;
@@ -65,7 +65,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Asked, Wrong> {
     body.number("top_p", 0.0, 1.0)?;
     asked.ask.max_tokens = body.limit("max_output_tokens")?;
     let top = body.count("top_logprobs")?;
-    let top = body::at_most("top_logprobs", top, TOP_LOGPROBS_MAX)?;
+    let top = at_most("top_logprobs", top, TOP_LOGPROBS_MAX)?;
     let include = body.texts("include")?;
     if include.iter().any(|wanted| wanted == INCLUDE_LOGPROBS) {
         asked.ask.top_logprobs = Some(top.unwrap_or(0));
@@ -74,11 +74,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Asked, Wrong> {
         asked.framing = Some(Framing::Sse);
     }
     body.flag("store")?;
-    asked.tells_thoughts = false;
+    asked.think(true, false);
     if let Some(mut reasoning) = body.object("reasoning")? {
-        asked.thinks = reasoning.text("effort")?.as_deref() != Some("none");
+        let thinks = reasoning.text("effort")?.as_deref() != Some("none");
         let summary = reasoning.text("summary")?;
-        asked.tells_thoughts = summary.or(reasoning.text("generate_summary")?).is_some();
+        let told = summary.or(reasoning.text("generate_summary")?).is_some();
+        asked.think(thinks, told);
         reasoning.ignore(&["context", "mode"]);
         reasoning.end()?;
     }
@@ -98,18 +99,11 @@ fn one_item(field: Field) -> Result<Option<Message>, Wrong> {
             return Err(Wrong::rule(item.path("type"), "is no message"));
         }
     }
-    let role = item.text("role")?;
-    let role = role.ok_or_else(|| Wrong::missing(item.path("role")))?;
-    if !["system", "developer", "user", "assistant"].contains(&role.as_str()) {
-        return Err(Wrong::rule(item.path("role"), "is not a known role"));
-    }
+    let known = ["system", "developer", "user", "assistant"];
+    let role = role(&mut item, &known, "is not a known role")?;
     let content = item.take("content");
     let content = content.ok_or_else(|| Wrong::missing(item.path("content")))?;
-    let content = if content.value.is_string() {
-        content.text()?
-    } else {
-        body::parts(content, &["input_text", "output_text"])?
-    };
+    let content = text(content, &["input_text", "output_text"])?;
     item.ignore(&["id", "status", "phase"]);
     item.end()?;
     Ok(Some(message(&role, content)))
@@ -129,7 +123,7 @@ pub(super) fn document(asked: &Asked, made: &Generation, facts: &Facts) -> Value
 
 pub(super) fn events(asked: &Asked, made: &Generation, facts: &Facts) -> Vec<Event> {
     let mut writer = Writer::new(asked, made, facts);
-    let begun = writer.response("in_progress", Vec::new());
+    let begun = writer.response("in_progress", &[]);
     writer.push("response.created", json!({"response": begun}), 0);
     writer.push("response.in_progress", json!({"response": begun}), 0);
     let mut index = 0;
@@ -165,7 +159,7 @@ impl<'a> Writer<'a> {
         self.events.push(Event::new(kind, &data).holding(tokens));
     }
 
-    fn response(&self, status: &str, output: Vec<Value>) -> Value {
+    fn response(&self, status: &str, output: &[Value]) -> Value {
         let top = self.asked.ask.top_logprobs.unwrap_or(0);
         json!({
             "id": self.facts.named("resp_"),
@@ -208,9 +202,9 @@ impl<'a> Writer<'a> {
         };
         let status = reason.map_or("completed", |_| "incomplete");
         if self.made.ended != Ended::Filter {
-            output.push(self.message_item(status, vec![self.part(&self.made.tokens)]));
+            output.push(self.message_item(status, &[self.part(&self.made.tokens)]));
         }
-        let mut response = self.response(status, output);
+        let mut response = self.response(status, &output);
         if let Some(reason) = reason {
             response["incomplete_details"] = json!({"reason": reason});
         }
@@ -235,7 +229,7 @@ impl<'a> Writer<'a> {
         json!({"id": self.facts.named("rs_"), "type": "reasoning", "summary": summary})
     }
 
-    fn message_item(&self, status: &str, content: Vec<Value>) -> Value {
+    fn message_item(&self, status: &str, content: &[Value]) -> Value {
         json!({
             "id": self.facts.named("msg_"),
             "type": "message",
@@ -295,7 +289,7 @@ impl<'a> Writer<'a> {
     }
 
     fn message(&mut self, index: u32) {
-        let item = self.message_item("in_progress", Vec::new());
+        let item = self.message_item("in_progress", &[]);
         let place = json!({
             "item_id": item["id"], "output_index": index, "content_index": 0,
         });
@@ -328,7 +322,7 @@ impl<'a> Writer<'a> {
             Ended::Stop => "completed",
             Ended::Length | Ended::Filter => "incomplete",
         };
-        let item = self.message_item(status, vec![part]);
+        let item = self.message_item(status, &[part]);
         let done = json!({"output_index": index, "item": item});
         self.push("response.output_item.done", done, 0);
     }

@@ -113,7 +113,9 @@ fn canonical(request: &Request, signed: &[&str]) -> Option<String> {
     for name in signed {
         let value = request.header(name)?;
         let words: Vec<_> = value.split_whitespace().collect();
-        lines.push_str(&format!("{name}:{}\n", words.join(" ")));
+        for part in [*name, ":", &words.join(" "), "\n"] {
+            lines.push_str(part);
+        }
     }
     let body = request
         .header("x-amz-content-sha256")
@@ -164,7 +166,11 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+    let digits = bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    digits.collect()
 }
 
 #[cfg(test)]

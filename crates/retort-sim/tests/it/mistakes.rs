@@ -86,49 +86,67 @@ async fn unknown_fields_are_refused_in_each_apis_words() {
     assert_eq!(fleet.stats().totals().errors, ALL.len() as u64);
 }
 
-#[tokio::test]
-async fn wrong_types_and_missing_fields_are_refused() {
+/// Checks that fields put over a good request's are refused with a message that holds these words.
+async fn refused(mistakes: &[(Wire, Value, &str)]) {
     let fleet = fleet(alpha()).await;
-    for (wire, more, message) in [
+    for (wire, more, words) in mistakes {
+        let reply = changed(&fleet, *wire, more).await;
+        assert_eq!(reply.status, 400, "{wire:?} {more}");
+        let (found, _) = told(*wire, &reply);
+        assert!(found.contains(words), "{wire:?}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_types_are_refused() {
+    let config = |field: &str| json!({"generationConfig": {field: "x"}});
+    refused(&[
         (
             Wire::Responses,
-            json!({"temperature": "hot"}),
+            json!({"temperature": "x"}),
             "expected number, but got string",
         ),
         (
-            Wire::Responses,
-            json!({"stop": ["x"]}),
-            "Unknown parameter: 'stop'.",
+            Wire::Messages,
+            json!({"temperature": "x"}),
+            "temperature: Input should be a valid number",
         ),
         (
-            Wire::Messages,
-            json!({"temperature": "hot"}),
-            "temperature: Input should be a valid number",
+            Wire::Gemini,
+            config("topP"),
+            "Invalid value at 'generationConfig.topP'",
+        ),
+        (
+            Wire::Converse,
+            json!({"inferenceConfig": {"maxTokens": "x"}}),
+            "converted to integer",
+        ),
+        (
+            Wire::Cohere,
+            json!({"max_tokens": 0.5}),
+            "parameter max_tokens is of type number",
+        ),
+        (
+            Wire::Ollama,
+            json!({"stream": "x"}),
+            "Go struct field ChatRequest.stream of type boolean",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn missing_fields_are_told() {
+    refused(&[
+        (
+            Wire::Responses,
+            json!({"input": null}),
+            "Missing required parameter: 'input'.",
         ),
         (
             Wire::Messages,
             json!({"max_tokens": null}),
             "max_tokens: Field required",
-        ),
-        (
-            Wire::Messages,
-            json!({"temperature": 1.5}),
-            "temperature: must be between 0 and 1",
-        ),
-        (
-            Wire::Messages,
-            json!({"messages": [{"role": "system", "content": "x"}]}),
-            "messages.0.role: Input should be 'user' or 'assistant'",
-        ),
-        (
-            Wire::Messages,
-            json!({"thinking": {"type": "enabled", "budget_tokens": 5}}),
-            "greater than or equal to 1024",
-        ),
-        (
-            Wire::Gemini,
-            json!({"generationConfig": {"topP": "x"}}),
-            "Invalid value at 'generationConfig.topP'",
         ),
         (
             Wire::Gemini,
@@ -137,40 +155,50 @@ async fn wrong_types_and_missing_fields_are_refused() {
         ),
         (
             Wire::Converse,
-            json!({"inferenceConfig": {"maxTokens": "x"}}),
-            "can not be converted to integer",
-        ),
-        (
-            Wire::Converse,
             json!({"messages": null}),
             "Value null at 'messages'",
-        ),
-        (
-            Wire::Cohere,
-            json!({"max_tokens": 0.5}),
-            "parameter max_tokens is of type number",
         ),
         (Wire::Cohere, json!({"model": null}), "model is required"),
         (
             Wire::Ollama,
-            json!({"stream": "yes"}),
-            "cannot unmarshal string into Go struct field ChatRequest.stream",
+            json!({"messages": null}),
+            "messages is required",
         ),
-    ] {
-        let reply = changed(&fleet, wire, &more).await;
-        assert_eq!(reply.status, 400, "{wire:?} {more}");
-        let (found, _) = told(wire, &reply);
-        assert!(found.contains(message), "{wire:?}: {found}");
-    }
-    let question = Question::new(PROMPT);
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_one_protocol_does_not_have_is_refused_there() {
+    let system = json!({"messages": [{"role": "system", "content": "x"}]});
+    let budget = json!({"thinking": {"type": "enabled", "budget_tokens": 5}});
+    refused(&[
+        (
+            Wire::Responses,
+            json!({"stop": ["x"]}),
+            "Unknown parameter: 'stop'.",
+        ),
+        (
+            Wire::Messages,
+            json!({"temperature": 1.5}),
+            "temperature: must be between 0 and 1",
+        ),
+        (
+            Wire::Messages,
+            system,
+            "messages.0.role: Input should be 'user' or 'assistant'",
+        ),
+        (Wire::Messages, budget, "greater than or equal to 1024"),
+        (Wire::Converse, json!({"seed": 1}), "extraneous key [seed]"),
+    ])
+    .await;
+    let fleet = fleet(alpha()).await;
     let mut client = Client::connect(fleet.address()).await;
-    let body = Wire::Messages.body(&question);
+    let body = Wire::Messages.body(&Question::new(PROMPT));
     let reply = client.ask("/p/alpha/v1/messages", "", &body).await.unwrap();
     let (message, _) = told(Wire::Messages, &reply);
-    assert_eq!(
-        (reply.status, message.as_str()),
-        (400, "anthropic-version: header is required")
-    );
+    let wanted = "anthropic-version: header is required";
+    assert_eq!((reply.status, message.as_str()), (400, wanted));
 }
 
 #[tokio::test]

@@ -39,13 +39,11 @@ async fn two() -> Fleet {
 /// Returns the words of each protocol for: done, token limit, stop text.
 fn finishes(wire: Wire) -> [&'static str; 3] {
     match wire {
-        Wire::Chat => ["stop", "length", "stop"],
+        Wire::Chat | Wire::Ollama | Wire::OllamaGenerate => ["stop", "length", "stop"],
         Wire::Responses => ["completed", "max_output_tokens", ""],
-        Wire::Messages => ["end_turn", "max_tokens", "stop_sequence"],
+        Wire::Messages | Wire::Converse => ["end_turn", "max_tokens", "stop_sequence"],
         Wire::Gemini | Wire::GeminiArray => ["STOP", "MAX_TOKENS", "STOP"],
-        Wire::Converse => ["end_turn", "max_tokens", "stop_sequence"],
         Wire::Cohere => ["COMPLETE", "MAX_TOKENS", "STOP_SEQUENCE"],
-        Wire::Ollama | Wire::OllamaGenerate => ["stop", "length", "stop"],
     }
 }
 

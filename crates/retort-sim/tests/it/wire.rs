@@ -58,6 +58,22 @@ impl<'a> Question<'a> {
         }
     }
 
+    fn stops(&self, name: &str) -> Value {
+        self.stop.map_or(json!({}), |stop| json!({name: [stop]}))
+    }
+
+    fn system_as(&self, name: &str, form: impl Fn(&str) -> Value) -> Value {
+        self.system
+            .map_or(json!({}), |text| json!({name: form(text)}))
+    }
+
+    fn messages(&self) -> Value {
+        let system = self.system;
+        let system = system.map(|text| json!({"role": "system", "content": text}));
+        let user = json!({"role": "user", "content": self.prompt});
+        system.into_iter().chain([user]).collect()
+    }
+
     pub(crate) fn streamed(self) -> Self {
         Self {
             stream: true,
@@ -108,24 +124,12 @@ impl Wire {
 
     pub(crate) fn body(self, question: &Question<'_>) -> Value {
         let (prompt, most) = (question.prompt, question.most);
-        let stops = |name: &str| match question.stop {
-            Some(stop) => json!({name: [stop]}),
-            None => json!({}),
-        };
-        let messages = || {
-            let system = question
-                .system
-                .map(|text| json!({"role": "system", "content": text}));
-            let user = json!({"role": "user", "content": prompt});
-            system.into_iter().chain([user]).collect::<Value>()
-        };
         let user = json!([{"role": "user", "content": prompt}]);
-        let base = json!({"model": question.model, "stream": question.stream});
-        let cold = json!({"temperature": 0});
+        let base = json!({"model": question.model, "stream": question.stream, "temperature": 0});
         match self {
             Self::Chat => {
-                let options = json!({"messages": messages(), "max_tokens": most});
-                let body = with(with(with(base, &cold), &options), &stops("stop"));
+                let options = json!({"messages": question.messages(), "max_tokens": most});
+                let body = with(with(base, &options), &question.stops("stop"));
                 if question.stream {
                     return with(body, &json!({"stream_options": {"include_usage": true}}));
                 }
@@ -133,170 +137,155 @@ impl Wire {
             }
             Self::Responses => {
                 let reasoning = json!({"summary": "auto"});
-                let body =
-                    json!({"input": user, "max_output_tokens": most, "reasoning": reasoning});
-                let system = question
-                    .system
-                    .map_or(json!({}), |s| json!({"instructions": s}));
-                with(with(with(base, &cold), &body), &system)
+                let body = json!({"input": user, "max_output_tokens": most});
+                let body = with(body, &json!({"reasoning": reasoning}));
+                let system = question.system_as("instructions", |text| json!(text));
+                with(with(base, &body), &system)
             }
             Self::Messages => {
                 let body = json!({"messages": user, "max_tokens": most});
-                let system = question.system.map_or(json!({}), |s| json!({"system": s}));
-                let body = with(with(with(base, &cold), &body), &system);
-                with(body, &stops("stop_sequences"))
-            }
-            Self::Gemini | Self::GeminiArray => {
-                let thinking = json!({"includeThoughts": true});
-                let config = json!({"maxOutputTokens": most, "thinkingConfig": thinking});
-                let config = with(with(config, &cold), &stops("stopSequences"));
-                let part = |text: &str| json!({"parts": [{"text": text}]});
-                let contents = json!([with(part(prompt), &json!({"role": "user"}))]);
-                let system = question.system.map(part);
-                let system = system.map_or(json!({}), |s| json!({"systemInstruction": s}));
-                with(
-                    json!({"contents": contents, "generationConfig": config}),
-                    &system,
-                )
-            }
-            Self::Converse => {
-                let config = with(
-                    with(json!({"maxTokens": most}), &cold),
-                    &stops("stopSequences"),
-                );
-                let messages = json!([{"role": "user", "content": [{"text": prompt}]}]);
-                let system = question
-                    .system
-                    .map_or(json!({}), |s| json!({"system": [{"text": s}]}));
-                with(
-                    json!({"messages": messages, "inferenceConfig": config}),
-                    &system,
-                )
+                let system = question.system_as("system", |text| json!(text));
+                let body = with(with(base, &body), &system);
+                with(body, &question.stops("stop_sequences"))
             }
             Self::Cohere => {
-                let body = json!({"messages": messages(), "max_tokens": most});
-                with(with(with(base, &cold), &body), &stops("stop_sequences"))
+                let body = json!({"messages": question.messages(), "max_tokens": most});
+                with(with(base, &body), &question.stops("stop_sequences"))
             }
+            Self::Gemini | Self::GeminiArray | Self::Converse => self.body_beside_path(question),
             Self::Ollama | Self::OllamaGenerate => {
-                let options = with(with(json!({"num_predict": most}), &cold), &stops("stop"));
+                let options = json!({"num_predict": most, "temperature": 0});
+                let options = with(options, &question.stops("stop"));
                 let body = if self == Self::Ollama {
-                    json!({"messages": messages(), "options": options})
+                    json!({"messages": question.messages(), "options": options})
                 } else {
                     json!({"prompt": prompt, "system": question.system, "options": options})
                 };
+                let base = json!({"model": question.model, "stream": question.stream});
                 with(base, &body)
             }
         }
     }
 
-    /// Returns the answer's text, thoughts, finish reason and output tokens.
+    /// Returns the body of a request whose path names the model.
+    fn body_beside_path(self, question: &Question<'_>) -> Value {
+        let (prompt, most) = (question.prompt, question.most);
+        let stops = question.stops("stopSequences");
+        if self == Self::Converse {
+            let config = with(json!({"maxTokens": most, "temperature": 0}), &stops);
+            let messages = json!([{"role": "user", "content": [{"text": prompt}]}]);
+            let body = json!({"messages": messages, "inferenceConfig": config});
+            let system = question.system_as("system", |text| json!([{"text": text}]));
+            return with(body, &system);
+        }
+        let thinking = json!({"includeThoughts": true});
+        let config = json!({"maxOutputTokens": most, "temperature": 0});
+        let config = with(config, &json!({"thinkingConfig": thinking}));
+        let contents = json!([{"role": "user", "parts": [{"text": prompt}]}]);
+        let body = json!({"contents": contents, "generationConfig": with(config, &stops)});
+        let system = question.system_as(
+            "systemInstruction",
+            |text| json!({"parts": [{"text": text}]}),
+        );
+        with(body, &system)
+    }
+
+    /// Returns the answer's text, thoughts, finish reason and tokens.
     pub(crate) fn read(self, json: &Value) -> Read {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let of = |list: &Value, kind: &str, field: &str| {
-            let parts = list.as_array().into_iter().flatten();
-            let parts = parts.filter(|part| part["type"] == kind);
-            parts.map(|part| text(&part[field])).collect::<String>()
-        };
-        let (answer, thoughts, finish, usage) = match self {
-            Self::Chat => {
-                let choice = &json["choices"][0];
-                let message = &choice["message"];
-                let thoughts = text(&message["reasoning_content"]);
-                let (finish, usage) = (&choice["finish_reason"], &json["usage"]);
-                (
-                    text(&message["content"]),
-                    thoughts,
-                    finish,
-                    [usage, &usage["prompt_tokens"], &usage["completion_tokens"]],
-                )
+        let at = |pointer: &str| json.pointer(pointer).unwrap_or(&Value::Null);
+        let count = |pointer: &str| at(pointer).as_u64().unwrap_or_default();
+        let [finish, input, output] = match self {
+            Self::Chat => [
+                "/choices/0/finish_reason",
+                "/usage/prompt_tokens",
+                "/usage/completion_tokens",
+            ],
+            Self::Responses => [
+                "/incomplete_details/reason",
+                "/usage/input_tokens",
+                "/usage/output_tokens",
+            ],
+            Self::Messages => [
+                "/stop_reason",
+                "/usage/input_tokens",
+                "/usage/output_tokens",
+            ],
+            Self::Gemini | Self::GeminiArray => [
+                "/candidates/0/finishReason",
+                "/usageMetadata/promptTokenCount",
+                "/usageMetadata/candidatesTokenCount",
+            ],
+            Self::Converse => ["/stopReason", "/usage/inputTokens", "/usage/outputTokens"],
+            Self::Cohere => [
+                "/finish_reason",
+                "/usage/tokens/input_tokens",
+                "/usage/tokens/output_tokens",
+            ],
+            Self::Ollama | Self::OllamaGenerate => {
+                ["/done_reason", "/prompt_eval_count", "/eval_count"]
             }
+        };
+        let (text, thoughts) = self.texts(json);
+        let finish = at(finish).as_str();
+        let finish = finish.or_else(|| at("/status").as_str());
+        Read {
+            text,
+            thoughts,
+            finish: finish.unwrap_or_default().to_owned(),
+            input: count(input),
+            // Only one protocol leaves thoughts out of the answer's tokens.
+            output: count(output) + count("/usageMetadata/thoughtsTokenCount"),
+        }
+    }
+
+    /// Returns the text and the thoughts of a whole answer.
+    fn texts(self, json: &Value) -> (String, String) {
+        let at = |pointer: &str| text(json.pointer(pointer).unwrap_or(&Value::Null));
+        match self {
+            Self::Chat => (
+                at("/choices/0/message/content"),
+                at("/choices/0/message/reasoning_content"),
+            ),
             Self::Responses => {
-                let (mut answer, mut thoughts) = (String::new(), String::new());
-                for item in json["output"].as_array().into_iter().flatten() {
-                    answer += &of(&item["content"], "output_text", "text");
-                    thoughts += &of(&item["summary"], "summary_text", "text");
-                }
-                let finish = match &json["incomplete_details"]["reason"] {
-                    Value::Null => &json["status"],
-                    reason => reason,
-                };
-                let usage = &json["usage"];
-                (
-                    answer,
-                    thoughts,
-                    finish,
-                    [usage, &usage["input_tokens"], &usage["output_tokens"]],
-                )
+                let items = || json["output"].as_array().into_iter().flatten();
+                let texts = items().map(|item| typed(&item["content"], "output_text", "text"));
+                let thoughts = items().map(|item| typed(&item["summary"], "summary_text", "text"));
+                (texts.collect(), thoughts.collect())
             }
             Self::Messages => {
-                let (content, usage) = (&json["content"], &json["usage"]);
-                let (answer, thoughts) = (
-                    of(content, "text", "text"),
-                    of(content, "thinking", "thinking"),
-                );
+                let content = &json["content"];
                 (
-                    answer,
-                    thoughts,
-                    &json["stop_reason"],
-                    [usage, &usage["input_tokens"], &usage["output_tokens"]],
-                )
-            }
-            Self::Gemini | Self::GeminiArray => return read_gemini(json),
-            Self::Converse => {
-                let content = &json["output"]["message"]["content"];
-                let parts = || content.as_array().into_iter().flatten();
-                let answer = parts().map(|part| text(&part["text"])).collect();
-                let thoughts = parts()
-                    .map(|part| text(&part["reasoningContent"]["reasoningText"]["text"]))
-                    .collect();
-                let usage = &json["usage"];
-                (
-                    answer,
-                    thoughts,
-                    &json["stopReason"],
-                    [usage, &usage["inputTokens"], &usage["outputTokens"]],
+                    typed(content, "text", "text"),
+                    typed(content, "thinking", "thinking"),
                 )
             }
             Self::Cohere => {
                 let content = &json["message"]["content"];
-                let usage = &json["usage"]["tokens"];
-                let (answer, thoughts) = (
-                    of(content, "text", "text"),
-                    of(content, "thinking", "thinking"),
-                );
                 (
-                    answer,
-                    thoughts,
-                    &json["finish_reason"],
-                    [usage, &usage["input_tokens"], &usage["output_tokens"]],
+                    typed(content, "text", "text"),
+                    typed(content, "thinking", "thinking"),
                 )
             }
-            Self::Ollama => {
-                let message = &json["message"];
-                let (answer, thoughts) = (text(&message["content"]), text(&message["thinking"]));
+            Self::Gemini | Self::GeminiArray => {
+                let parts = &json["candidates"][0]["content"]["parts"];
+                let parts = || parts.as_array().into_iter().flatten();
+                let of = |thought: bool| {
+                    let thoughts = parts().filter(|part| (part["thought"] == true) == thought);
+                    thoughts.map(|part| text(&part["text"])).collect()
+                };
+                (of(false), of(true))
+            }
+            Self::Converse => {
+                let parts = &json["output"]["message"]["content"];
+                let parts = || parts.as_array().into_iter().flatten();
+                let thoughts = parts().map(|part| &part["reasoningContent"]["reasoningText"]);
                 (
-                    answer,
-                    thoughts,
-                    &json["done_reason"],
-                    [json, &json["prompt_eval_count"], &json["eval_count"]],
+                    parts().map(|part| text(&part["text"])).collect(),
+                    thoughts.map(|thought| text(&thought["text"])).collect(),
                 )
             }
-            Self::OllamaGenerate => {
-                let (answer, thoughts) = (text(&json["response"]), text(&json["thinking"]));
-                (
-                    answer,
-                    thoughts,
-                    &json["done_reason"],
-                    [json, &json["prompt_eval_count"], &json["eval_count"]],
-                )
-            }
-        };
-        Read {
-            text: answer,
-            thoughts,
-            finish: text(finish),
-            input: usage[1].as_u64().unwrap_or_default(),
-            output: usage[2].as_u64().unwrap_or_default(),
+            Self::Ollama => (at("/message/content"), at("/message/thinking")),
+            Self::OllamaGenerate => (at("/response"), at("/thinking")),
         }
     }
 
@@ -353,30 +342,15 @@ fn sse(event: &str, parse: &dyn Fn(&str) -> Value) -> (String, Value) {
     (name.to_owned(), json)
 }
 
-fn read_gemini(json: &Value) -> Read {
-    let candidate = &json["candidates"][0];
-    let parts = || {
-        candidate["content"]["parts"]
-            .as_array()
-            .into_iter()
-            .flatten()
-    };
-    let of = |thought: bool| {
-        let parts = parts().filter(|part| part["thought"].as_bool().unwrap_or(false) == thought);
-        parts.filter_map(|part| part["text"].as_str()).collect()
-    };
-    let usage = &json["usageMetadata"];
-    let count = |name: &str| usage[name].as_u64().unwrap_or_default();
-    Read {
-        text: of(false),
-        thoughts: of(true),
-        finish: candidate["finishReason"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        input: count("promptTokenCount"),
-        output: count("candidatesTokenCount") + count("thoughtsTokenCount"),
-    }
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Returns the texts of the parts of one type.
+fn typed(list: &Value, kind: &str, field: &str) -> String {
+    let parts = list.as_array().into_iter().flatten();
+    let parts = parts.filter(|part| part["type"] == kind);
+    parts.map(|part| text(&part[field])).collect()
 }
 
 /// What a test looks at.

@@ -124,6 +124,11 @@ async fn answer(shared: &Shared, request: &Request, peer: &mut Peer) -> Result<E
         let endpoint = route::find(&provider.prefix, &request.path, &request.query)?;
         Some((provider, endpoint))
     });
+    let dialect = match &found {
+        Some((_, Endpoint::Ask(call))) => call.shape.dialect(),
+        Some((_, Endpoint::Tags | Endpoint::Version)) => Dialect::Ollama,
+        Some((_, Endpoint::Models)) | None => Dialect::Openai,
+    };
     let reply = match (found, method) {
         (Some((provider, Endpoint::Ask(call))), "POST") => {
             return exchange::serve(shared, provider, request, &call, peer).await;
@@ -140,7 +145,10 @@ async fn answer(shared: &Shared, request: &Request, peer: &mut Peer) -> Result<E
     };
     let (status, body) = match reply {
         Ok(body) => (200, body),
-        Err(error) => (error.status, error.reply(Dialect::Openai).body),
+        Err(error) => {
+            let reply = error.reply(dialect);
+            (reply.status, reply.body)
+        }
     };
     let head = http::head(status, "application/json", &Vec::new());
     // HEAD has no body on the wire, so its connection ends rather than get out of step.

@@ -43,8 +43,8 @@ fn carry_out(name: &str) -> (Vec<BTreeMap<String, Value>>, usize) {
         .as_array()
         .unwrap()
         .iter()
-        .cloned()
         .filter(|model| model.as_str().is_some_and(|name| known.contains(name)))
+        .cloned()
         .collect();
     let prompts = campaign["suites"][0]["inline"]["prompts"]
         .as_array()

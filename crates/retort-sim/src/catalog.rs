@@ -70,13 +70,24 @@ pub fn key_env(provider: &str) -> String {
 }
 
 fn provider_row(spec: &ProviderSpec, address: SocketAddr) -> Provider {
+    let header = match spec.wire {
+        WireProtocol::AnthropicMessages => Some("x-api-key"),
+        WireProtocol::Gemini => Some("x-goog-api-key"),
+        WireProtocol::OpenaiChat
+        | WireProtocol::OpenaiCompletions
+        | WireProtocol::OpenaiResponses
+        | WireProtocol::BedrockConverse
+        | WireProtocol::CohereV2
+        | WireProtocol::Ollama => None,
+    };
     let auth = Auth {
+        header: header.map(str::to_owned),
         env: Some(key_env(&spec.name)),
         ..Auth::default()
     };
     Provider {
-        wire: WireProtocol::OpenaiChat,
-        base_url: format!("http://{address}{}", spec.path_prefix()),
+        wire: spec.wire,
+        base_url: format!("http://{address}{}", spec.base_path(spec.wire)),
         chat_path: None,
         completion_path: None,
         terms: None,
@@ -137,7 +148,8 @@ mod tests {
         alpha.limits.requests_per_second = Some(2.5);
         alpha.limits.concurrency = Some(4);
         let models = vec![ModelSpec::canned("m"), ModelSpec::canned("n")];
-        let beta = ProviderSpec::new("beta", models);
+        let mut beta = ProviderSpec::new("beta", models);
+        beta.wire = WireProtocol::Gemini;
         let spec = FleetSpec::new(vec![alpha, beta]);
         let catalog = catalog(&spec, ([127, 0, 0, 1], 81).into()).unwrap();
         let names: Vec<_> = catalog.models.keys().map(ModelName::as_str).collect();
@@ -147,6 +159,9 @@ mod tests {
         let env = alpha.auth.as_ref().and_then(|auth| auth.env.as_deref());
         assert_eq!(env, Some("RETORT_SIM_ALPHA_KEY"));
         assert!(catalog.providers["beta"].auth.is_none());
+        let beta = &catalog.providers["beta"];
+        assert_eq!(beta.wire, WireProtocol::Gemini);
+        assert_eq!(beta.base_url, "http://127.0.0.1:81/p/beta/v1beta");
         let limits = &catalog.accounts["alpha"].limits;
         assert_eq!(limits.requests_per_minute.map(NonZeroU32::get), Some(150));
         assert_eq!(limits.concurrency.map(NonZeroU32::get), Some(4));

@@ -5,16 +5,15 @@ use std::time::Duration;
 use retort_types::Timestamp;
 
 use crate::announce::{self, Headers, Told};
-use crate::api::answer::{self, Facts};
-use crate::api::body::{self, Asked, Shape};
-use crate::api::error::ApiError;
-use crate::api::stream;
+use crate::api::asked::{self, Asked, Facts, Thoughts};
+use crate::api::error::{ApiError, Cause};
+use crate::api::{self, Call, Dialect, Shape, sigv4};
 use crate::fault::FaultSpec;
 use crate::http::{self, Request};
 use crate::ledger::Fate;
 use crate::limit::{Exhausted, Refusal};
 use crate::mix::{mix, unit};
-use crate::model::{CannotAnswer, Generation};
+use crate::model::{CannotAnswer, Ended, Generation, join};
 use crate::peer::{Gone, Peer};
 use crate::script::{self, Answer, Content, End, Script, Step};
 use crate::state::{Live, ModelState, ProviderState, Shared};
@@ -24,6 +23,7 @@ struct Exchange<'a> {
     shared: &'a Shared,
     provider: &'a ProviderState,
     request: &'a Request,
+    call: &'a Call,
     /// The model, once it is known.
     model: Option<&'a ModelState>,
     admitted: bool,
@@ -48,7 +48,7 @@ pub(crate) async fn serve(
     shared: &Shared,
     provider: &ProviderState,
     request: &Request,
-    shape: Shape,
+    call: &Call,
     peer: &mut Peer,
 ) -> Result<End, Gone> {
     let now = shared.now();
@@ -57,24 +57,26 @@ pub(crate) async fn serve(
         shared,
         provider,
         request,
+        call,
         model: None,
         admitted: false,
         ended: false,
     };
-    let result = exchange.run(shape, peer).await;
+    let result = exchange.run(peer).await;
     drop(exchange);
     result
 }
 
 impl<'a> Exchange<'a> {
-    async fn run(&mut self, shape: Shape, peer: &mut Peer) -> Result<End, Gone> {
-        let (mut asked, model) = match self.understand(shape) {
+    async fn run(&mut self, peer: &mut Peer) -> Result<End, Gone> {
+        let (mut asked, model) = match self.understand() {
             Ok(understood) => understood,
             Err(error) => return self.refuse(peer, &error, &Vec::new(), Fate::Error).await,
         };
         let admitted = match self.admit(&asked, model) {
             Ok(admitted) => admitted,
-            Err((error, headers)) => {
+            Err(refused) => {
+                let (error, headers) = *refused;
                 return self.refuse(peer, &error, &headers, Fate::Refused).await;
             }
         };
@@ -85,25 +87,20 @@ impl<'a> Exchange<'a> {
             let script = script::fault(fault, &answer);
             return self.play(peer, &script, Fate::Faulted).await;
         }
-        let made = match generate(model, &mut asked) {
+        let (made, stopped_by) = match generate(model, &mut asked) {
             Ok(made) => made,
             Err(error) => {
-                let status = match error {
-                    CannotAnswer::NotRecorded => {
-                        ApiError::new(422, "invalid_request_error", error.to_string())
-                            .code("no_recorded_reply")
-                    }
-                };
-                return self
-                    .refuse(peer, &status, &admitted.headers, Fate::Error)
-                    .await;
+                let headers = &admitted.headers;
+                return self.refuse(peer, &error, headers, Fate::Error).await;
             }
         };
         let now = self.shared.now();
         self.provider.live().limiter.charge(now, made.token_count());
-        let tokens = if asked.stream { 0 } else { made.token_count() };
+        let plain = asked.framing.is_none();
+        let tokens = if plain { made.token_count() } else { 0 };
         peer.pause(self.latency(admitted.number, tokens)).await?;
-        let answer = self.answer(&asked, &made, model, &admitted);
+        let facts = self.facts(model, admitted.number, stopped_by);
+        let answer = self.answer(&asked, &made, &facts, &admitted);
         let script = match fault {
             Some(fault) => script::fault(fault, &answer),
             None => answer.script(Duration::from_millis(
@@ -122,14 +119,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// Checks the key, reads the body and finds the model.
-    fn understand(&mut self, shape: Shape) -> Result<(Asked, &'a ModelState), ApiError> {
-        check_key(self.provider, self.request)?;
-        let mut asked = body::read(shape, &self.request.body)?;
+    fn understand(&mut self) -> Result<(Asked, &'a ModelState), ApiError> {
+        let dialect = self.call.shape.dialect();
+        check_key(self.provider, self.request, dialect, self.shared.wall())?;
+        let mut asked = api::read(self.call, self.request)?;
         asked.ask.sample_id.clone_from(&self.request.sample_id);
-        let model = self.provider.models.get(&asked.model).ok_or_else(|| {
-            let message = "The model does not exist or you do not have access to it.";
-            ApiError::of_status(404, None, Some(message))
-        })?;
+        let model = self.provider.models.get(&asked.model);
+        let model = model.ok_or_else(ApiError::model)?;
         self.model = Some(model);
         self.provider.live().ledger.name(&model.spec.name);
         let asked_tokens = asked.prompt_tokens + u64::from(asked.ask.max_tokens.unwrap_or(1));
@@ -140,7 +136,8 @@ impl<'a> Exchange<'a> {
                 "This model's maximum context length is {most} tokens. However, you requested \
                  {asked_tokens} tokens. Please reduce the length of the messages or completion."
             );
-            return Err(ApiError::invalid(message).code("context_length_exceeded"));
+            let error = ApiError::invalid(message).code("context_length_exceeded");
+            return Err(error.cause(Cause::Context));
         }
         Ok((asked, model))
     }
@@ -150,7 +147,7 @@ impl<'a> Exchange<'a> {
         &mut self,
         asked: &Asked,
         model: &ModelState,
-    ) -> Result<Admitted, (ApiError, Headers)> {
+    ) -> Result<Admitted, Box<(ApiError, Headers)>> {
         let wall = self.shared.wall();
         let spec = &self.provider.spec.limits;
         let mut live = self.provider.live();
@@ -166,7 +163,8 @@ impl<'a> Exchange<'a> {
             // The hint says more about a refusal than the usual announcement.
             headers.retain(|(name, _)| told.headers.iter().all(|(hint, _)| hint != name));
             headers.extend(told.headers.iter().cloned());
-            return Err((rate_limited(&refusal, told), own_headers(headers, wall)));
+            let error = rate_limited(&refusal, told);
+            return Err(Box::new((error, own_headers(headers, wall))));
         }
         let number = live.next;
         live.next += 1;
@@ -199,6 +197,7 @@ impl<'a> Exchange<'a> {
 
     fn empty_answer(&self, headers: Headers) -> Answer {
         Answer {
+            shape: self.call.shape,
             headers,
             content: Content::Plain {
                 body: Vec::new(),
@@ -208,41 +207,46 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    fn facts(&self, model: &ModelState, number: u64, stopped_by: Option<String>) -> Facts {
+        let wall = self.shared.wall();
+        Facts {
+            id: mix(self.provider.seed, number),
+            created: wall.as_micros().div_euclid(1_000_000),
+            created_at: wall.to_string(),
+            fingerprint: model.fingerprint.clone(),
+            stopped_by,
+        }
+    }
+
     fn answer(
         &self,
         asked: &Asked,
         made: &Generation,
-        model: &ModelState,
+        facts: &Facts,
         admitted: &Admitted,
     ) -> Answer {
-        let id = mix(self.provider.seed, admitted.number);
-        let prefix = match asked.shape {
-            Shape::Chat => "chatcmpl",
-            Shape::Completion => "cmpl",
-        };
-        let facts = Facts {
-            id: format!("{prefix}-{id:016x}"),
-            created: self.shared.wall().as_micros().div_euclid(1_000_000),
-            fingerprint: model.fingerprint.clone(),
-        };
-        let echo = if asked.echo {
-            model
-                .model
-                .read(asked.ask.last_text(), asked.ask.top_logprobs)
-        } else {
-            Vec::new()
-        };
-        let content = if asked.stream {
-            Content::Stream(stream::events(asked, made, &echo, &facts))
-        } else {
-            Content::Plain {
-                body: answer::document(asked, made, &echo, &facts),
-                gzip: self.provider.spec.gzip && self.request.accepts_gzip,
+        let echo = match self.model {
+            Some(model) if asked.echo => {
+                let text = asked.ask.last_text();
+                model.model.read(text, asked.ask.top_logprobs)
             }
+            Some(_) | None => Vec::new(),
+        };
+        let content = match asked.framing {
+            Some(framing) => Content::Stream {
+                framing,
+                events: api::events(asked, made, &echo, facts),
+            },
+            None => Content::Plain {
+                body: api::document(asked, made, &echo, facts),
+                gzip: self.provider.spec.gzip && self.request.accepts_gzip,
+            },
         };
         let mut headers = admitted.headers.clone();
-        headers.push(("x-request-id", format!("req_{id:016x}")));
+        let id = format!("req_{:016x}", facts.id);
+        headers.push((asked.shape.id_header(), id));
         Answer {
+            shape: asked.shape,
             headers,
             content,
             keep_alive: self.request.keep_alive,
@@ -257,8 +261,10 @@ impl<'a> Exchange<'a> {
         headers: &Headers,
         fate: Fate,
     ) -> Result<End, Gone> {
-        let head = http::head(error.status, "application/json", headers);
-        let bytes = http::whole(head, &error.body(), self.request.keep_alive);
+        let reply = error.reply(self.call.shape.dialect());
+        let headers = [reply.headers.as_slice(), headers].concat();
+        let head = http::head(reply.status, "application/json", &headers);
+        let bytes = http::whole(head, &reply.body, self.request.keep_alive);
         let script = Script {
             steps: vec![Step::Write(bytes.into())],
             end: if self.request.keep_alive {
@@ -267,7 +273,7 @@ impl<'a> Exchange<'a> {
                 End::Close
             },
             served: false,
-            status: error.status,
+            status: reply.status,
         };
         self.play(peer, &script, fate).await
     }
@@ -333,24 +339,68 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Checks the key of a request.
-pub(crate) fn check_key(provider: &ProviderState, request: &Request) -> Result<(), ApiError> {
-    let keys = &provider.spec.api_keys;
-    let known = |key: &String| keys.iter().any(|known| known == key);
-    if keys.is_empty() || request.key.as_ref().is_some_and(known) {
-        Ok(())
-    } else {
-        Err(ApiError::of_status(401, None, None))
+/// Checks the key or the signature of a request that came at `now`.
+pub(crate) fn check_key(
+    provider: &ProviderState,
+    request: &Request,
+    dialect: Dialect,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let (keys, secrets) = (&provider.spec.api_keys, &provider.spec.signing_keys);
+    if keys.is_empty() && secrets.is_empty() {
+        return Ok(());
+    }
+    let signed = request.header("authorization");
+    let signed = signed.is_some_and(|value| value.starts_with(sigv4::ALGORITHM));
+    if dialect == Dialect::Amazon && signed {
+        return sigv4::check(request, secrets, now).map_err(ApiError::key);
+    }
+    let key = match dialect {
+        Dialect::Openai | Dialect::Responses => request
+            .bearer()
+            .or_else(|| request.header("api-key"))
+            .or_else(|| request.header("x-api-key")),
+        Dialect::Anthropic => request.header("x-api-key").or_else(|| request.bearer()),
+        Dialect::Google => request
+            .header("x-goog-api-key")
+            .or_else(|| request.bearer()),
+        Dialect::Amazon | Dialect::Cohere | Dialect::Ollama => request.bearer(),
+    };
+    match key {
+        Some(key) if keys.iter().any(|known| known == key) => Ok(()),
+        Some(_) => Err(ApiError::key(Cause::Key)),
+        None => Err(ApiError::key(Cause::NoKey)),
     }
 }
 
-fn generate(model: &ModelState, asked: &mut Asked) -> Result<Generation, CannotAnswer> {
+/// Returns what the model makes of it, and the stop text that ended it.
+fn generate(
+    model: &ModelState,
+    asked: &mut Asked,
+) -> Result<(Generation, Option<String>), ApiError> {
     if asked.ask.seed.is_none() && asked.ask.temperature > 0.0 {
         asked.ask.draw = model.next_draw();
     }
-    let mut made = model.model.answer(&asked.ask)?;
+    let mut made = model.model.answer(&asked.ask).map_err(|error| {
+        let kind = "invalid_request_error";
+        match error {
+            CannotAnswer::NotRecorded => {
+                ApiError::new(422, kind, error.to_string()).code("no_recorded_reply")
+            }
+        }
+    })?;
+    if asked.thoughts == Thoughts::None {
+        made.reasoning.clear();
+    }
+    let stop = asked::first_stop(&asked.stop, &join(&made.tokens));
     made.trim(&asked.stop, asked.ask.max_tokens);
-    Ok(made)
+    // Cohere has no word for an answer that was withheld: it refuses the request.
+    if made.ended == Ended::Filter && asked.shape == Shape::Cohere {
+        let message = "The prompt was withheld by the content policy.";
+        return Err(ApiError::invalid(message).cause(Cause::Filter));
+    }
+    let stopped_by = stop.filter(|_| made.ended == Ended::Stop);
+    Ok((made, stopped_by))
 }
 
 fn rate_limited(refusal: &Refusal, told: Told) -> ApiError {
@@ -360,7 +410,8 @@ fn rate_limited(refusal: &Refusal, told: Told) -> ApiError {
         Exhausted::Concurrency => ("concurrency", "concurrent requests"),
     };
     let message = format!("Rate limit reached for {what}.{}", told.words);
-    let mut error = ApiError::new(429, kind, message).code("rate_limit_exceeded");
+    let error = ApiError::new(429, kind, message).code("rate_limit_exceeded");
+    let mut error = error.cause(Cause::Limit(refusal.exhausted));
     error.retry_delay = told.retry_delay;
     error
 }

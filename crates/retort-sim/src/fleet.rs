@@ -58,8 +58,9 @@ struct Handle {
 
 impl Handle {
     fn base_url(&self, provider: &str) -> Result<String, SimError> {
-        let prefix = &self.shared.provider(provider)?.prefix;
-        Ok(format!("http://{}{prefix}", self.address))
+        let spec = &self.shared.provider(provider)?.spec;
+        let path = spec.base_path(spec.wire);
+        Ok(format!("http://{}{path}", self.address))
     }
 }
 

@@ -21,14 +21,30 @@ const CHUNK_LINE_MAX_BYTES: usize = 256;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) method: String,
-    /// Without the query.
+    /// As sent, without the query.
     pub(crate) path: String,
-    /// The bearer token or key.
-    pub(crate) key: Option<String>,
+    /// As sent, without the question mark.
+    pub(crate) query: String,
+    /// All headers in order, names in lower case, values without white space around them.
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) sample_id: Option<String>,
     pub(crate) accepts_gzip: bool,
     pub(crate) keep_alive: bool,
     pub(crate) body: Bytes,
+}
+
+impl Request {
+    /// Returns the value of a header, by its name in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(key, _)| key == name);
+        found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the credentials of the `authorization` header, without the word in front.
+    pub(crate) fn bearer(&self) -> Option<&str> {
+        let value = self.header("authorization")?;
+        Some(value.split_once(' ').map_or(value, |(_, key)| key.trim()))
+    }
 }
 
 /// Why there is no request.
@@ -91,9 +107,11 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, NoRequest> {
         Err(_) => return Err(NoRequest::Bad(400, "not an HTTP/1.1 request")),
     };
     let target = parsed.path.unwrap_or("/");
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut request = Request {
         method: parsed.method.unwrap_or("").to_owned(),
-        path: target.split('?').next().unwrap_or("/").to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
         keep_alive: parsed.version == Some(1),
         ..Request::default()
     };
@@ -101,7 +119,8 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, NoRequest> {
     for header in parsed.headers.iter() {
         let value = String::from_utf8_lossy(header.value);
         let value = value.trim();
-        match header.name.to_ascii_lowercase().as_str() {
+        let name = header.name.to_ascii_lowercase();
+        match name.as_str() {
             "content-length" => {
                 let length = value.parse::<usize>();
                 let length = length.map_err(|_| NoRequest::Bad(400, "bad content-length"))?;
@@ -116,17 +135,13 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, NoRequest> {
                 }
                 framing = Some(Framing::Chunked);
             }
-            "authorization" => {
-                let key = value.split_once(' ').map_or(value, |(_, key)| key.trim());
-                request.key = Some(key.to_owned());
-            }
-            "api-key" | "x-api-key" => request.key = Some(value.to_owned()),
             crate::SAMPLE_ID_HEADER => request.sample_id = Some(value.to_owned()),
             "accept-encoding" => request.accepts_gzip = value.contains("gzip"),
             "connection" => request.keep_alive &= !value.eq_ignore_ascii_case("close"),
             "expect" => expects = value.eq_ignore_ascii_case("100-continue"),
             _ => {}
         }
+        request.headers.push((name, value.to_owned()));
     }
     let framing = framing.unwrap_or(Framing::Length(0));
     Ok(Some((request, framing, expects, used)))
@@ -254,7 +269,9 @@ mod tests {
             X-Retort-Sample-Id: s1\r\nAccept-Encoding: br, gzip\r\n\r\nbody";
         let (request, framing, expects, used) = parse_head(text).unwrap().unwrap();
         assert_eq!(request.path, "/p/a/v1/chat/completions");
-        assert_eq!(request.key.as_deref(), Some("abc"));
+        assert_eq!(request.query, "x=1");
+        assert_eq!(request.bearer(), Some("abc"));
+        assert_eq!(request.header("host"), Some("h"));
         assert_eq!(request.sample_id.as_deref(), Some("s1"));
         assert!(request.accepts_gzip && request.keep_alive && !expects);
         assert_eq!((framing, used), (Framing::Length(12), text.len() - 4));

@@ -1,13 +1,25 @@
 //! A simulated fleet of language-model providers over real HTTP.
 //!
-//! For demonstrations, rehearsals and tests: canned, recorded or small trained models behind OpenAI-compatible
-//! endpoints, with rate limits, latencies and faults as real providers have them, and statistics
-//! that tell what really happened. Nothing a crawl needs in earnest depends on this crate.
+//! For demonstrations, rehearsals and tests: canned, recorded or small trained models behind the
+//! endpoints of every wire protocol, with rate limits, latencies and faults as real providers have
+//! them, and statistics that tell what really happened. Nothing a crawl needs in earnest depends on
+//! this crate.
+//!
+//! Every provider speaks every protocol. `<prefix>` is `/p/<name>/v1` unless set; `<root>` is the
+//! same without a `/v1` at its end.
+//!
+//! | endpoint | answers, plain or streamed |
+//! |---|---|
+//! | `POST <prefix>/chat/completions`, `<prefix>/completions`, `<prefix>/responses` | as `OpenAI` |
+//! | `POST <prefix>/messages` | as Anthropic |
+//! | `POST <root>/v1beta/models/{model}:generateContent`, `:streamGenerateContent` | as Gemini |
+//! | `POST <root>/model/{model}/converse`, `converse-stream` | as Amazon Bedrock |
+//! | `POST <root>/v2/chat` | as Cohere |
+//! | `POST <root>/api/chat`, `<root>/api/generate` | as Ollama |
 //!
 //! | endpoint | answers |
 //! |---|---|
-//! | `POST <prefix>/chat/completions`, `POST <prefix>/completions` | a model's answer, plain or streamed |
-//! | `GET <prefix>/models` | the provider's models |
+//! | `GET <prefix>/models`, `GET <root>/api/tags`, `GET <root>/api/version` | the provider's models |
 //! | `GET /stats`, `POST /stats/reset` | [`Stats`] as JSON |
 //! | `POST /control/faults` | replaces faults: `{"provider": "alpha", "faults": [...]}` |
 //! | `GET /health` | `{"status": "ok"}` |
@@ -32,6 +44,7 @@ mod model;
 mod peak;
 mod peer;
 mod replay;
+mod route;
 mod script;
 mod server;
 mod spec;

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::announce::Headers;
-use crate::api::stream::Event;
+use crate::api::Shape;
+use crate::api::framing::{Event, Framing};
 use crate::http;
 use crate::peer::{Gone, Peer};
 
@@ -54,6 +55,8 @@ pub(crate) struct Script {
 /// A good answer, before it is framed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
+    /// What was asked, which says how errors look.
+    pub(crate) shape: Shape,
     pub(crate) headers: Headers,
     pub(crate) content: Content,
     pub(crate) keep_alive: bool,
@@ -62,8 +65,14 @@ pub(crate) struct Answer {
 /// The content of a good answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
-    Plain { body: Vec<u8>, gzip: bool },
-    Stream(Vec<Event>),
+    Plain {
+        body: Vec<u8>,
+        gzip: bool,
+    },
+    Stream {
+        framing: Framing,
+        events: Vec<Event>,
+    },
 }
 
 impl Answer {
@@ -75,8 +84,10 @@ impl Answer {
             End::Close
         };
         let steps = match &self.content {
-            Content::Stream(events) if !per_token.is_zero() => self.paced(events, per_token),
-            Content::Stream(_) | Content::Plain { .. } => vec![write(self.framed())],
+            Content::Stream { framing, events } if !per_token.is_zero() => {
+                self.paced(*framing, events, per_token)
+            }
+            Content::Stream { .. } | Content::Plain { .. } => vec![write(self.framed())],
         };
         Script {
             steps,
@@ -86,17 +97,21 @@ impl Answer {
         }
     }
 
-    fn paced(&self, events: &[Event], per_token: Duration) -> Vec<Step> {
-        let mut steps = vec![write(self.stream_head())];
-        for event in events {
+    fn paced(&self, framing: Framing, events: &[Event], per_token: Duration) -> Vec<Step> {
+        let mut steps = vec![write(self.stream_head(framing))];
+        for (number, event) in events.iter().enumerate() {
             if event.tokens > 0 {
                 steps.push(Step::Pause(per_token * event.tokens));
             }
-            let mut chunk = Vec::with_capacity(event.bytes.len() + 8);
-            http::chunk(&mut chunk, &event.bytes);
+            let framed = framing.frame(event, number == 0);
+            let mut chunk = Vec::with_capacity(framed.len() + 8);
+            http::chunk(&mut chunk, &framed);
             steps.push(write(chunk));
         }
-        steps.push(write(http::LAST_CHUNK));
+        let mut end = Vec::new();
+        http::chunk(&mut end, framing.tail());
+        end.extend_from_slice(http::LAST_CHUNK);
+        steps.push(write(end));
         steps
     }
 
@@ -112,19 +127,20 @@ impl Answer {
                 http::line(&mut head, "content-encoding", "gzip");
                 http::whole(head, &bomb::gzip(body), self.keep_alive)
             }
-            Content::Stream(events) => {
-                let mut out = self.stream_head();
-                for event in events {
-                    http::chunk(&mut out, &event.bytes);
+            Content::Stream { framing, events } => {
+                let mut out = self.stream_head(*framing);
+                for (number, event) in events.iter().enumerate() {
+                    http::chunk(&mut out, &framing.frame(event, number == 0));
                 }
+                http::chunk(&mut out, framing.tail());
                 out.extend_from_slice(http::LAST_CHUNK);
                 out
             }
         }
     }
 
-    fn stream_head(&self) -> Vec<u8> {
-        self.chunked_head("text/event-stream")
+    fn stream_head(&self, framing: Framing) -> Vec<u8> {
+        self.chunked_head(framing.content_type())
     }
 
     /// Returns a whole head that announces chunks.

@@ -11,13 +11,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::api::body::Shape;
+use crate::api::Dialect;
 use crate::api::error::ApiError;
 use crate::error::SimError;
 use crate::exchange::{self, check_key};
 use crate::fault::FaultSpec;
 use crate::http::{self, NoRequest, Request};
 use crate::peer::{Gone, Peer};
+use crate::route::{self, Endpoint};
 use crate::script::End;
 use crate::state::{ProviderState, Shared};
 
@@ -29,6 +30,9 @@ const REQUEST_PATIENCE: Duration = Duration::from_mins(5);
 
 /// Rest after the system refused to accept, most often for want of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// Version of Ollama whose API is spoken.
+const OLLAMA_VERSION: &str = "0.12.0";
 
 /// Accepts connections until `stop` changes or is dropped, then ends all of them.
 pub(crate) async fn run(
@@ -92,7 +96,11 @@ async fn converse(mut peer: Peer, shared: Arc<Shared>) {
                 let error = ApiError::new(status, "invalid_request_error", why);
                 let head = http::head(status, "application/json", &Vec::new());
                 if peer
-                    .write(&http::whole(head, &error.body(), false))
+                    .write(&http::whole(
+                        head,
+                        &error.reply(Dialect::Openai).body,
+                        false,
+                    ))
                     .await
                     .is_ok()
                 {
@@ -101,7 +109,7 @@ async fn converse(mut peer: Peer, shared: Arc<Shared>) {
                 return;
             }
         };
-        match route(shared, &request, &mut peer).await {
+        match answer(shared, &request, &mut peer).await {
             Ok(End::KeepAlive) => {}
             Ok(End::Close) => return peer.close().await,
             Ok(End::Reset) => return peer.reset(),
@@ -110,32 +118,24 @@ async fn converse(mut peer: Peer, shared: Arc<Shared>) {
     }
 }
 
-/// Endpoints below a provider's prefix.
-#[derive(Debug, Clone, Copy)]
-enum Endpoint {
-    Ask(Shape),
-    Models,
-}
-
-fn find<'a>(shared: &'a Shared, path: &str) -> Option<(&'a ProviderState, Endpoint)> {
-    shared.providers.iter().find_map(|provider| {
-        let endpoint = match path.strip_prefix(provider.prefix.as_str())? {
-            "/chat/completions" => Endpoint::Ask(Shape::Chat),
-            "/completions" => Endpoint::Ask(Shape::Completion),
-            "/models" => Endpoint::Models,
-            _ => return None,
-        };
-        Some((provider, endpoint))
-    })
-}
-
-async fn route(shared: &Shared, request: &Request, peer: &mut Peer) -> Result<End, Gone> {
+async fn answer(shared: &Shared, request: &Request, peer: &mut Peer) -> Result<End, Gone> {
     let method = request.method.as_str();
-    let reply = match (find(shared, &request.path), method) {
-        (Some((provider, Endpoint::Ask(shape))), "POST") => {
-            return exchange::serve(shared, provider, request, shape, peer).await;
+    let found = shared.providers.iter().find_map(|provider| {
+        let endpoint = route::find(&provider.prefix, &request.path, &request.query)?;
+        Some((provider, endpoint))
+    });
+    let dialect = match &found {
+        Some((_, Endpoint::Ask(call))) => call.shape.dialect(),
+        Some((_, Endpoint::Tags | Endpoint::Version)) => Dialect::Ollama,
+        Some((_, Endpoint::Models)) | None => Dialect::Openai,
+    };
+    let reply = match (found, method) {
+        (Some((provider, Endpoint::Ask(call))), "POST") => {
+            return exchange::serve(shared, provider, request, &call, peer).await;
         }
         (Some((provider, Endpoint::Models)), "GET") => models(shared, provider, request),
+        (Some((provider, Endpoint::Tags)), "GET") => tags(shared, provider, request),
+        (Some((_, Endpoint::Version)), "GET") => Ok(to_json(&json!({"version": OLLAMA_VERSION}))),
         (Some(_), _) => Err(ApiError::new(
             405,
             "invalid_request_error",
@@ -145,7 +145,10 @@ async fn route(shared: &Shared, request: &Request, peer: &mut Peer) -> Result<En
     };
     let (status, body) = match reply {
         Ok(body) => (200, body),
-        Err(error) => (error.status, error.body()),
+        Err(error) => {
+            let reply = error.reply(dialect);
+            (reply.status, reply.body)
+        }
     };
     let head = http::head(status, "application/json", &Vec::new());
     // HEAD has no body on the wire, so its connection ends rather than get out of step.
@@ -167,7 +170,7 @@ fn models(
     provider: &ProviderState,
     request: &Request,
 ) -> Result<Vec<u8>, ApiError> {
-    check_key(provider, request)?;
+    check_key(provider, request, Dialect::Openai, shared.wall())?;
     let created = shared.wall().as_micros().div_euclid(1_000_000);
     let rows = provider.models.keys().map(|name| {
         json!({"id": name, "object": "model", "created": created, "owned_by": provider.spec.name})
@@ -175,6 +178,20 @@ fn models(
     Ok(to_json(
         &json!({"object": "list", "data": rows.collect::<Vec<_>>()}),
     ))
+}
+
+/// Answers `/api/tags` of Ollama.
+fn tags(shared: &Shared, provider: &ProviderState, request: &Request) -> Result<Vec<u8>, ApiError> {
+    check_key(provider, request, Dialect::Ollama, shared.wall())?;
+    let at = shared.wall().to_string();
+    let rows = provider.models.keys().map(|name| {
+        let details = json!({"format": "sim", "family": "retort-sim"});
+        json!({
+            "name": name, "model": name, "modified_at": at, "size": 0, "digest": "",
+            "details": details,
+        })
+    });
+    Ok(to_json(&json!({"models": rows.collect::<Vec<_>>()})))
 }
 
 fn to_json(value: &serde_json::Value) -> Vec<u8> {

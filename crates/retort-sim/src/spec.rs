@@ -4,12 +4,15 @@
 
 mod check;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+use retort_types::WireProtocol;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::FaultSpec;
 use crate::lineage::LineageSpec;
+use crate::route;
 
 /// A simulated fleet of providers on one port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,13 +45,21 @@ fn loopback() -> IpAddr {
 pub struct ProviderSpec {
     /// Its name, in the catalog and in statistics.
     pub name: String,
-    /// Path in front of `/chat/completions`; `/p/<name>/v1` unless set.
+    /// The protocol that its generated catalog asks it in. It speaks all of them.
+    #[serde(default = "usual_wire", skip_serializing_if = "is_usual_wire")]
+    pub wire: WireProtocol,
+    /// Path in front of `/chat/completions`; `/p/<name>/v1` unless set. Protocols with a version
+    /// of their own stand beside its `/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// Keys that are accepted (as bearer token, `api-key` or `x-api-key`); any request passes when
-    /// there are none. They protect nothing real.
+    /// Keys that are accepted, in the headers of each protocol; any request passes when there are
+    /// none and no signing keys. They protect nothing real.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub api_keys: Vec<String>,
+    /// Secrets by key id: Bedrock's requests may be signed with them, and the signature is
+    /// checked. They protect nothing real.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signing_keys: BTreeMap<String, String>,
     /// Limits of all its models together.
     #[serde(default)]
     pub limits: LimitSpec,
@@ -70,8 +81,10 @@ impl ProviderSpec {
     pub fn new(name: &str, models: Vec<ModelSpec>) -> Self {
         Self {
             name: name.to_owned(),
+            wire: usual_wire(),
             prefix: None,
             api_keys: Vec::new(),
+            signing_keys: BTreeMap::new(),
             limits: LimitSpec::default(),
             latency: LatencySpec::default(),
             faults: Vec::new(),
@@ -86,6 +99,34 @@ impl ProviderSpec {
             .clone()
             .unwrap_or_else(|| format!("/p/{}/v1", self.name))
     }
+
+    /// Returns the path below which the endpoints of `wire` are, as a catalog's `base_url` ends.
+    pub fn base_path(&self, wire: WireProtocol) -> String {
+        let prefix = self.path_prefix();
+        let root = route::root(&prefix);
+        match wire {
+            WireProtocol::OpenaiChat
+            | WireProtocol::OpenaiCompletions
+            | WireProtocol::OpenaiResponses
+            | WireProtocol::AnthropicMessages => prefix,
+            WireProtocol::Gemini => format!("{root}/v1beta"),
+            WireProtocol::BedrockConverse => root.to_owned(),
+            WireProtocol::CohereV2 => format!("{root}/v2"),
+            WireProtocol::Ollama => format!("{root}/api"),
+        }
+    }
+}
+
+fn usual_wire() -> WireProtocol {
+    WireProtocol::OpenaiChat
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+fn is_usual_wire(wire: &WireProtocol) -> bool {
+    *wire == usual_wire()
 }
 
 impl FleetSpec {

@@ -1,23 +1,15 @@
-//! Plain answers: one JSON document.
+//! Plain answers of chat and completions: one JSON document.
 
 use serde::Serialize;
 
-use super::body::{Asked, Shape};
+use super::Shape;
+use super::asked::{Asked, Facts};
 use super::logprobs::{ChatLogprobs, LegacyLogprobs};
 use crate::model::{Generation, Token, join};
 
-/// What an answer says about itself.
-#[derive(Debug)]
-pub(crate) struct Facts {
-    pub(crate) id: String,
-    /// Seconds since the epoch.
-    pub(crate) created: i64,
-    pub(crate) fingerprint: String,
-}
-
 /// Token counts.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct UsageJson {
+pub(super) struct UsageJson {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
@@ -46,7 +38,7 @@ impl UsageJson {
 
 #[derive(Serialize)]
 struct Document<'a, C: Serialize> {
-    id: &'a str,
+    id: String,
     object: &'static str,
     created: i64,
     model: &'a str,
@@ -81,54 +73,57 @@ struct TextChoice<'a> {
 }
 
 /// Returns the document that answers `asked`. `echo` is the prompt as tokens, when it is repeated.
-pub(crate) fn document(asked: &Asked, made: &Generation, echo: &[Token], facts: &Facts) -> Vec<u8> {
+pub(super) fn document(asked: &Asked, made: &Generation, echo: &[Token], facts: &Facts) -> Vec<u8> {
     let usage = UsageJson::new(asked, made);
-    let wanted = asked.ask.top_logprobs.is_some();
-    match asked.shape {
-        Shape::Chat => {
-            let text = join(&made.tokens);
-            let (content, refusal) = if made.refused {
-                (None, Some(text))
-            } else {
-                (Some(text), None)
-            };
-            let message = ChatMessage {
-                role: "assistant",
-                content,
-                reasoning_content: (!made.reasoning.is_empty()).then(|| join(&made.reasoning)),
-                refusal,
-            };
-            let choice = ChatChoice {
-                index: 0,
-                message,
-                logprobs: wanted.then(|| ChatLogprobs::new(&made.tokens)),
-                finish_reason: made.ended.as_str(),
-            };
-            render(asked, facts, "chat.completion", choice, usage)
-        }
-        Shape::Completion => {
-            let tokens = [echo, &made.tokens].concat();
-            let choice = TextChoice {
-                text: join(&tokens),
-                index: 0,
-                logprobs: wanted.then(|| LegacyLogprobs::new(&tokens, 0, !echo.is_empty())),
-                finish_reason: made.ended.as_str(),
-            };
-            render(asked, facts, "text_completion", choice, usage)
-        }
+    let wanted = asked.wants_logprobs();
+    if asked.shape == Shape::Completion {
+        let tokens = [echo, &made.tokens].concat();
+        let choice = TextChoice {
+            text: join(&tokens),
+            index: 0,
+            logprobs: wanted.then(|| LegacyLogprobs::new(&tokens, 0, !echo.is_empty())),
+            finish_reason: made.ended.as_str(),
+        };
+        return render(asked, facts, ("cmpl-", "text_completion"), choice, usage);
     }
+    let text = join(&made.tokens);
+    let (content, refusal) = if made.refused {
+        (None, Some(text))
+    } else {
+        (Some(text), None)
+    };
+    let message = ChatMessage {
+        role: "assistant",
+        content,
+        reasoning_content: (!made.reasoning.is_empty()).then(|| join(&made.reasoning)),
+        refusal,
+    };
+    let choice = ChatChoice {
+        index: 0,
+        message,
+        logprobs: wanted.then(|| ChatLogprobs::new(&made.tokens)),
+        finish_reason: made.ended.as_str(),
+    };
+    render(
+        asked,
+        facts,
+        ("chatcmpl-", "chat.completion"),
+        choice,
+        usage,
+    )
 }
 
+/// `kind` is what ids begin with, and the name of the document.
 fn render<C: Serialize>(
     asked: &Asked,
     facts: &Facts,
-    object: &'static str,
+    kind: (&str, &'static str),
     choice: C,
     usage: UsageJson,
 ) -> Vec<u8> {
     let document = Document {
-        id: &facts.id,
-        object,
+        id: facts.named(kind.0),
+        object: kind.1,
         created: facts.created,
         model: &asked.model,
         choices: [choice],

@@ -21,8 +21,15 @@ impl<'a> ChatLogprobs<'a> {
     }
 }
 
+/// `[{token, logprob, bytes, top_logprobs}]`.
 #[derive(Debug)]
-struct Entries<'a>(&'a [Token]);
+pub(super) struct Entries<'a>(pub(super) &'a [Token]);
+
+impl Entries<'_> {
+    pub(super) fn value(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
 
 #[derive(Serialize)]
 struct Entry<'a> {

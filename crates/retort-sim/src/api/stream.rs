@@ -1,29 +1,17 @@
-//! Streamed answers: server-sent events with a few tokens each.
+//! Streamed answers of chat and completions: chunks with a few tokens each.
 
 use serde::Serialize;
 
-use super::answer::{Facts, UsageJson};
-use super::body::{Asked, Shape};
+use super::Shape;
+use super::answer::UsageJson;
+use super::asked::{Asked, Facts, parts};
+use super::framing::Event;
 use super::logprobs::{ChatLogprobs, LegacyLogprobs};
-use crate::mix::{key, mix};
 use crate::model::{Generation, Token, join};
-
-/// Most tokens of one event; providers send one to a few.
-const EVENT_TOKENS_MAX: usize = 3;
-
-/// The event that ends a stream.
-pub(crate) const DONE: &[u8] = b"data: [DONE]\n\n";
-
-/// One event with the number of tokens it holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Event {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) tokens: u32,
-}
 
 #[derive(Serialize)]
 struct Chunk<'a, C: Serialize> {
-    id: &'a str,
+    id: String,
     object: &'static str,
     created: i64,
     model: &'a str,
@@ -71,7 +59,7 @@ struct Events<'a> {
 }
 
 /// Returns the events that answer `asked`, `[DONE]` included.
-pub(crate) fn events(
+pub(super) fn events(
     asked: &Asked,
     made: &Generation,
     echo: &[Token],
@@ -83,7 +71,8 @@ pub(crate) fn events(
         written: Vec::new(),
         offset: 0,
     };
-    if asked.shape == Shape::Chat {
+    let completion = asked.shape == Shape::Completion;
+    if !completion {
         let delta = Delta {
             role: Some("assistant"),
             content: Some(String::new()),
@@ -95,42 +84,24 @@ pub(crate) fn events(
     if !echo.is_empty() {
         stream.text(echo, true, None);
     }
-    for part in parts(&made.tokens, key(&facts.id)) {
+    for part in parts(&made.tokens, facts.id) {
         stream.tokens(part, made.refused);
     }
-    match asked.shape {
-        Shape::Chat => stream.chat(Delta::default(), &[], Some(made.ended.as_str()), 0),
-        Shape::Completion => stream.text(&[], false, Some(made.ended.as_str())),
+    if completion {
+        stream.text(&[], false, Some(made.ended.as_str()));
+    } else {
+        stream.chat(Delta::default(), &[], Some(made.ended.as_str()), 0);
     }
     if asked.include_usage {
         let none: [ChatChoice<'_>; 0] = [];
         stream.push(&none, Some(UsageJson::new(asked, made)), 0);
     }
-    stream.written.push(Event {
-        bytes: DONE.to_vec(),
-        tokens: 0,
-    });
+    stream.written.push(Event::done());
     stream.written
-}
-
-/// Returns `tokens` in parts of one to three, by `seed`.
-fn parts(tokens: &[Token], seed: u64) -> Vec<&[Token]> {
-    let mut parts = Vec::with_capacity(tokens.len());
-    let mut rest = tokens;
-    while !rest.is_empty() {
-        let drawn = crate::mix::below(mix(seed, rest.len() as u64), EVENT_TOKENS_MAX) + 1;
-        let (part, tail) = rest.split_at(drawn.min(rest.len()));
-        parts.push(part);
-        rest = tail;
-    }
-    parts
 }
 
 impl Events<'_> {
     fn reasoning(&mut self, tokens: &[Token]) {
-        if self.asked.shape == Shape::Completion {
-            return;
-        }
         for part in parts(tokens, 1) {
             let delta = Delta {
                 reasoning_content: Some(join(part)),
@@ -180,12 +151,13 @@ impl Events<'_> {
     }
 
     fn push<C: Serialize>(&mut self, choices: &[C], usage: Option<UsageJson>, tokens: u32) {
-        let object = match self.asked.shape {
-            Shape::Chat => "chat.completion.chunk",
-            Shape::Completion => "text_completion",
+        let (prefix, object) = if self.asked.shape == Shape::Completion {
+            ("cmpl-", "text_completion")
+        } else {
+            ("chatcmpl-", "chat.completion.chunk")
         };
         let chunk = Chunk {
-            id: &self.facts.id,
+            id: self.facts.named(prefix),
             object,
             created: self.facts.created,
             model: &self.asked.model,
@@ -193,11 +165,10 @@ impl Events<'_> {
             choices,
             usage,
         };
-        let mut bytes = b"data: ".to_vec();
-        serde_json::to_writer(&mut bytes, &chunk)
+        let data = serde_json::to_vec(&chunk)
             .expect("structs of texts and finite numbers always serialize");
-        bytes.extend_from_slice(b"\n\n");
-        self.written.push(Event { bytes, tokens });
+        let name = "";
+        self.written.push(Event { name, data, tokens });
     }
 }
 

@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 use super::{Answer, Content, End, Script, Step, bomb, write};
 use crate::api::error::ApiError;
+use crate::api::framing::{Event, Framing};
+use crate::api::{self, Shape};
 use crate::fault::{FaultKind, FaultSpec};
 use crate::http;
 
@@ -82,7 +84,7 @@ pub(crate) fn fault(spec: &FaultSpec, answer: &Answer) -> Script {
             let page = b"<!doctype html><html><body><h1>Please log in</h1></body></html>";
             complete(answer, "text/html; charset=utf-8", page)
         }
-        FaultKind::JsonWrongShape => json(answer, br#"{"choices":"none","usage":[1,2],"id":{}}"#),
+        FaultKind::JsonWrongShape => json(answer, WRONG_SHAPE),
         FaultKind::ErrorIn200 => error_in_200(spec, answer),
         FaultKind::ErrorInStream => error_in_stream(spec, answer),
         FaultKind::GzipBomb => packed(answer, &bomb::bomb()),
@@ -103,17 +105,15 @@ pub(crate) fn fault(spec: &FaultSpec, answer: &Answer) -> Script {
             )
         }
         FaultKind::EndlessSseLine => {
-            let mut begin = answer.chunked_head("text/event-stream");
-            http::chunk(
-                &mut begin,
-                b"data: {\"choices\":[{\"delta\":{\"content\":\"",
-            );
+            let framing = usual_framing(answer.shape);
+            let mut begin = answer.chunked_head(framing.content_type());
+            http::chunk(&mut begin, &framing.endless());
             endless(begin, chunk_of(b"and so on "))
         }
         FaultKind::LyingContentLength => lie(answer),
         FaultKind::Empty200 => complete(answer, "application/json", b""),
         FaultKind::InvalidUtf8 => invalid_utf8(answer),
-        FaultKind::HugeNumbers => json(answer, HUGE_NUMBERS),
+        FaultKind::HugeNumbers => json(answer, api::huge_numbers(answer.shape)),
         FaultKind::DeepJson => {
             let (open, close) = ("[".repeat(DEPTH), "]".repeat(DEPTH));
             json(answer, format!("{{\"choices\":{open}{close}}}").as_bytes())
@@ -125,7 +125,20 @@ pub(crate) fn fault(spec: &FaultSpec, answer: &Answer) -> Script {
     }
 }
 
-const HUGE_NUMBERS: &[u8] = br#"{"id":"chatcmpl-1","object":"chat.completion","created":18446744073709551616,"model":"m","choices":[{"index":99999999999999999999,"message":{"role":"assistant","content":"ok"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1e308,"completion_tokens":-1,"total_tokens":123456789012345678901234567890}}"#;
+/// Every protocol's fields, each of another type.
+const WRONG_SHAPE: &[u8] = br#"{"choices":"none","output":"none","content":5,"candidates":"none","message":5,"response":[],"usage":[1,2],"usageMetadata":[1],"id":{}}"#;
+
+/// Returns the framing of streams that say nothing of it.
+const fn usual_framing(shape: Shape) -> Framing {
+    match shape {
+        Shape::Chat | Shape::Completion | Shape::Responses | Shape::Messages | Shape::Cohere => {
+            Framing::Sse
+        }
+        Shape::Gemini => Framing::SseCrlf,
+        Shape::Converse => Framing::EventStream,
+        Shape::OllamaChat | Shape::OllamaGenerate => Framing::Lines,
+    }
+}
 
 fn lasts(spec: &FaultSpec, usual: Duration) -> Duration {
     spec.lasts.map_or(usual, |lasts| lasts.0)
@@ -203,37 +216,41 @@ fn status(spec: &FaultSpec, answer: &Answer) -> Script {
         return whole(answer, head, page, status);
     }
     let error = ApiError::of_status(status, spec.code.as_deref(), spec.message.as_deref());
-    let head = http::head(status, "application/json", &headers);
-    whole(answer, head, &error.body(), status)
+    let reply = error.reply(answer.shape.dialect());
+    headers.extend(reply.headers);
+    let head = http::head(reply.status, "application/json", &headers);
+    whole(answer, head, &reply.body, reply.status)
 }
 
-fn in_band(spec: &FaultSpec) -> Vec<u8> {
+fn in_band(spec: &FaultSpec) -> ApiError {
     let message = spec
         .message
         .as_deref()
         .unwrap_or("The upstream provider failed.");
-    ApiError::of_status(500, spec.code.as_deref(), Some(message)).body()
+    ApiError::of_status(500, spec.code.as_deref(), Some(message))
 }
 
 fn error_in_200(spec: &FaultSpec, answer: &Answer) -> Script {
-    json(answer, &in_band(spec))
+    json(answer, &api::in_band(answer.shape, &in_band(spec)))
 }
 
 fn error_in_stream(spec: &FaultSpec, answer: &Answer) -> Script {
-    let Content::Stream(events) = &answer.content else {
+    let Content::Stream { framing, events } = &answer.content else {
         return error_in_200(spec, answer);
     };
-    let mut out = answer.stream_head();
-    for event in &events[..events.len() / 2] {
-        http::chunk(&mut out, &event.bytes);
-    }
-    let event = [b"data: ", in_band(spec).as_slice(), b"\n\n"].concat();
-    http::chunk(&mut out, &event);
-    out.extend_from_slice(http::LAST_CHUNK);
+    let mut sent = events[..events.len() / 2].to_vec();
+    sent.extend(api::in_stream(answer.shape, &in_band(spec), sent.len()));
     Script {
-        steps: vec![write(out)],
         served: false,
-        ..answer.script(Duration::ZERO)
+        ..stream(answer, *framing, sent).script(Duration::ZERO)
+    }
+}
+
+/// Returns `answer` with other events.
+fn stream(answer: &Answer, framing: Framing, events: Vec<Event>) -> Answer {
+    Answer {
+        content: Content::Stream { framing, events },
+        ..answer.clone()
     }
 }
 
@@ -255,18 +272,25 @@ fn drip(spec: &FaultSpec, answer: &Answer) -> Script {
     }
 }
 
-/// Returns the body without framing.
+/// Returns the body without the chunks that it is sent in.
 fn body(answer: &Answer) -> Vec<u8> {
     match &answer.content {
         Content::Plain { body, .. } => body.clone(),
-        Content::Stream(events) => events.iter().flat_map(|e| e.bytes.clone()).collect(),
+        Content::Stream { framing, events } => {
+            let numbered = events.iter().enumerate();
+            let mut body: Vec<u8> = numbered
+                .flat_map(|(number, event)| framing.frame(event, number == 0))
+                .collect();
+            body.extend_from_slice(framing.tail());
+            body
+        }
     }
 }
 
 fn content_type(answer: &Answer) -> &'static str {
     match answer.content {
         Content::Plain { .. } => "application/json",
-        Content::Stream(_) => "text/event-stream",
+        Content::Stream { framing, .. } => framing.content_type(),
     }
 }
 
@@ -274,7 +298,7 @@ fn lie(answer: &Answer) -> Script {
     let mut sent = body(answer);
     let length = sent.len() + LIE_BYTES;
     // Half of a stream, because a stream says itself when it is complete.
-    if matches!(answer.content, Content::Stream(_)) {
+    if matches!(answer.content, Content::Stream { .. }) {
         sent.truncate(sent.len() / 2);
     }
     let mut out = http::head(200, content_type(answer), &answer.headers);
@@ -285,34 +309,49 @@ fn lie(answer: &Answer) -> Script {
 }
 
 fn invalid_utf8(answer: &Answer) -> Script {
-    let mut body = body(answer);
+    let mut spoiled = answer.clone();
+    match &mut spoiled.content {
+        Content::Plain { body, .. } => {
+            spoil(body);
+        }
+        // The last one: streams begin with an empty content. It is framed afterwards, so that
+        // checksums are right.
+        Content::Stream { events, .. } => {
+            events.iter_mut().rev().any(|event| spoil(&mut event.data));
+        }
+    }
+    complete(answer, content_type(answer), &body(&spoiled))
+}
+
+/// Puts bytes that are not UTF-8 into a text of a document; false when it has none.
+fn spoil(document: &mut Vec<u8>) -> bool {
     for field in [
         b"\"content\":\"".as_slice(),
         b"\"text\":\"",
         b"\"refusal\":\"",
+        b"\"response\":\"",
     ] {
-        // The last one: streams begin with an empty content.
-        let places = body
+        let places = document
             .windows(field.len())
             .rposition(|window| window == field);
         if let Some(at) = places {
             let at = at + field.len();
-            body.splice(at..at, *b"caf\xe9 \xff\xfe ");
-            break;
+            document.splice(at..at, *b"caf\xe9 \xff\xfe ");
+            return true;
         }
     }
-    complete(answer, content_type(answer), &body)
+    false
 }
 
+/// Says the last events again that hold no tokens, so that nobody gets text twice.
 fn duplicate_done(answer: &Answer) -> Script {
-    let Content::Stream(events) = &answer.content else {
+    let Content::Stream { framing, events } = &answer.content else {
         return late_junk(answer);
     };
-    let mut twice = answer.clone();
-    let mut again = events.clone();
-    again.extend(events.iter().rev().take(3).rev().cloned());
-    twice.content = Content::Stream(again);
-    twice.script(Duration::ZERO)
+    let end = events.iter().rev().take_while(|event| event.tokens == 0);
+    let end: Vec<_> = end.take(3).cloned().collect();
+    let again = events.iter().cloned().chain(end.into_iter().rev());
+    stream(answer, *framing, again.collect()).script(Duration::ZERO)
 }
 
 fn late_junk(answer: &Answer) -> Script {

@@ -6,6 +6,7 @@ use retort_types::{ModelName, ProviderName};
 
 use super::{FleetSpec, LimitKind, LimitSpec, ModelKind, ModelSpec, ProviderSpec};
 use crate::error::SimError;
+use crate::route;
 
 /// Longest latency of each kind, in milliseconds: no public model keeps a client for ten minutes.
 const LATENCY_MAX_MS: u64 = 600_000;
@@ -31,7 +32,7 @@ impl FleetSpec {
             if !names.insert(provider.name.as_str()) {
                 return Err(SimError::spec(place, "the name is used twice"));
             }
-            if !prefixes.insert(provider.path_prefix()) {
+            if !prefixes.insert(route::root(&provider.path_prefix()).to_owned()) {
                 return Err(SimError::spec(place, "the prefix is used twice"));
             }
             provider.check(&place)?;
@@ -60,6 +61,14 @@ impl ProviderSpec {
         {
             let rule = "at most 600000 ms each";
             return Err(SimError::spec(format!("{place}.latency"), rule));
+        }
+        if self
+            .signing_keys
+            .iter()
+            .any(|(id, secret)| id.is_empty() || secret.is_empty())
+        {
+            let rule = "neither ids nor secrets are empty";
+            return Err(SimError::spec(format!("{place}.signing_keys"), rule));
         }
         self.limits.check(&format!("{place}.limits"))?;
         for (number, fault) in self.faults.iter().enumerate() {

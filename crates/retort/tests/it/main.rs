@@ -16,5 +16,6 @@ mod ends;
 mod first;
 mod hostile;
 mod models;
+mod protocols;
 mod resume;
 mod secrets;

@@ -1,7 +1,7 @@
 //! `retort dataset`: seal a campaign's rows into a snapshot, and show one.
 
 use retort_crawl::submit;
-use retort_dataset::seal::{self, ModelRow, SealInput, Sealed};
+use retort_dataset::seal::{self, ModelRow, Origin, SealInput, Sealed, ServedBy};
 use retort_dataset::snapshot::{self, ModelSummary, Snapshot};
 use retort_dataset::{SealError, Store};
 use retort_plan::Plan;
@@ -117,11 +117,14 @@ pub(super) async fn seal_campaign(store: &Store, plan: &Plan) -> Result<Sealed, 
     let models = document.models.iter().map(|model| ModelRow {
         name: model.name.clone(),
         request_model: model.request_model.clone(),
-        provider: model.provider.clone(),
-        account: model.account.clone(),
-        domain: model.domain.clone(),
-        wire: model.wire,
-        host: model.host.clone(),
+        served: Some(ServedBy {
+            provider: model.provider.clone(),
+            terms: model.terms.clone(),
+            account: model.account.clone(),
+            domain: model.domain.clone(),
+            wire: model.wire,
+            host: model.host.clone(),
+        }),
         price: model.price.clone(),
         vendor: model.vendor.clone(),
         family: model.family.clone(),
@@ -137,6 +140,7 @@ pub(super) async fn seal_campaign(store: &Store, plan: &Plan) -> Result<Sealed, 
         total: plan.len(),
         prompts: document.prompts.clone(),
         models: models.collect(),
+        origin: Origin::Crawl,
     };
     match seal::seal(store, &input, &|_| {}).await {
         Ok(sealed) => Ok(sealed),

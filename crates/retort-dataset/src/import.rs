@@ -28,12 +28,12 @@ use tokio::sync::mpsc;
 
 use crate::seal::{ModelRow, Origin, SealInput, Sealed, seal};
 use crate::store::campaign_folder;
-use crate::{DatasetError, Store};
+use crate::{DatasetError, Store, StoreError};
 
 pub use cells::{Field, FieldColumns};
 pub use error::{ImportError, Place};
 
-pub(crate) use openai::{Ended, ended};
+pub(crate) use openai::ended;
 
 use files::ListedFile;
 use numbering::Numbering;
@@ -105,8 +105,20 @@ impl ImportDocument {
     pub const SCHEMA: &'static str = "retort.import.v1";
 }
 
+/// Returns whether `store` holds an import under this id.
+///
+/// # Errors
+/// When the store fails.
+pub async fn is_imported(store: &Store, campaign: &CampaignId) -> Result<bool, StoreError> {
+    match store.get(&import_path(campaign)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Returns where a store keeps what an imported campaign was made from.
-pub fn import_path(campaign: &CampaignId) -> String {
+fn import_path(campaign: &CampaignId) -> String {
     format!("{}/import.json", campaign_folder(campaign))
 }
 

@@ -7,6 +7,7 @@
 
 mod columns;
 pub mod error;
+pub mod export;
 pub mod import;
 pub mod ledger;
 pub mod rows;

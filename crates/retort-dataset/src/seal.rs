@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 
 use crate::{DatasetError, SealError, Store};
 
+pub use coverage::meaning;
 pub(crate) use manifest::{MANIFEST_FILE, SUMS_FILE, sha256_sums};
 pub use manifest::{Manifest, ManifestFile, merkle_root};
 pub use slug::model_slugs;

@@ -35,16 +35,17 @@ impl Ended {
 }
 
 /// Returns how a request ended by its status, its body and the code of the line's error, which
-/// may be an outcome of ours.
+/// may be an outcome of ours: how the sample ended, or the cause for which it was given up.
 pub(crate) fn ended(status: Option<u16>, body: Option<&Value>, code: Option<&str>) -> Ended {
     let by_response = body.map(|body| by_response(status, body));
     let ours = code.and_then(|code| code.parse::<Outcome>().ok());
-    match (ours.filter(|outcome| outcome.is_terminal()), by_response) {
+    match (ours, by_response) {
         (Some(Outcome::GaveUp), Some(response)) if response.attempt.is_missing() => {
             Ended::gave_up(response.attempt)
         }
         (Some(Outcome::GaveUp), _) => Ended::gave_up(Outcome::ProviderError),
-        (Some(outcome), _) => Ended::both(outcome),
+        (Some(outcome), _) if outcome.is_terminal() => Ended::both(outcome),
+        (Some(cause), _) => Ended::gave_up(cause),
         (None, Some(response)) => response,
         (None, None) => match code {
             Some("batch_expired" | "batch_cancelled") => Ended::both(Outcome::NotAsked),

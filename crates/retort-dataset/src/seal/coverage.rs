@@ -84,7 +84,7 @@ pub(super) fn table(
 }
 
 /// Says what an outcome means, for readers of a card.
-pub(super) const fn meaning(outcome: Outcome) -> &'static str {
+pub const fn meaning(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Answered => "the model answered",
         Outcome::Refused => "the provider's own refusal field or finish reason",

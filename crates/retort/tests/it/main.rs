@@ -17,3 +17,4 @@ mod first;
 mod hostile;
 mod resume;
 mod secrets;
+mod transfer;

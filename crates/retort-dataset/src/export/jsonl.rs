@@ -152,13 +152,13 @@ impl<'a> Row<'a> {
                 message.insert("tool_calls".to_owned(), calls);
             }
         }
-        let served = self.text("served_model")?;
         let created = self.number::<TimestampMicrosecondType>("finished_at")?;
         Ok(Some(json!({
             "id": self.text("response_id")?,
             "object": "chat.completion",
             "created": created.map(|micros| micros.div_euclid(1_000_000)),
-            "model": served.map_or_else(|| self.text("request_model"), |name| Ok(Some(name)))?,
+            // Who answered, not who was asked: that is in the line of the batch's input.
+            "model": self.text("served_model")?,
             "system_fingerprint": self.text("system_fingerprint")?,
             "choices": [{
                 "index": 0,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use retort_types::digest::canonical_json;
-use retort_types::{Digest, Mode, Params, PromptInput, SuiteName, Timestamp};
+use retort_types::{Digest, Mode, Outcome, Params, PromptInput, SuiteName, Timestamp};
 use serde_json::{Map, Value};
 
 use super::cells::{conversation, input_of};
@@ -187,8 +187,12 @@ pub(super) fn row<'a>(
             "give the batch's input with --requests, or a name with --model NAME",
         ));
     };
-    let told = error_of(body.and_then(|body| body.get("error")));
-    let reason = error.and_then(|error| text_at(error, "/message"));
+    // An error of ours tells a reason in Retort's words; others are the provider's.
+    let ours = code.is_some_and(|code| code.parse::<Outcome>().is_ok());
+    let reason = error.filter(|_| ours);
+    let reason = reason.and_then(|error| text_at(error, "/message"));
+    let told = error_of(body.and_then(|body| body.get("error")))
+        .or_else(|| error_of(error.filter(|_| !ours)));
     let finished_at = body.and_then(finished_at);
     Ok(Row {
         position,
@@ -197,7 +201,7 @@ pub(super) fn row<'a>(
         sample_index: None,
         outcome: ended.attempt,
         final_outcome: ended.sample,
-        reason: reason.filter(|_| told.is_none() || code.is_some()),
+        reason,
         reply,
         http_status: status,
         request_id: response.and_then(|response| text_at(response, "/request_id")),

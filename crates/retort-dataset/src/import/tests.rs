@@ -37,7 +37,7 @@ async fn rows(store: &Store, sealed: &Sealed, table: Table, columns: &[&str]) ->
     for batch in &batches {
         for row in 0..batch.num_rows() {
             let cells: Vec<String> = columns.iter().map(|name| cell(batch, name, row)).collect();
-            lines.push(cells.join(" | "));
+            lines.push(cells.join(" | ").replace('\0', "[NUL]"));
         }
     }
     lines
@@ -97,7 +97,7 @@ async fn plain_replies_become_a_snapshot_that_says_what_it_does_not_know() {
     assert_eq!(
         rows(&store, &sealed, Table::Models, &models).await,
         [
-            "GPT-4--new--89f56b24 | GPT 4 (new) | null | null",
+            "GPT-4--new--10dcca04 | GPT 4 (new) | null | null",
             "a/b | a/b | null | null"
         ]
     );

@@ -28,8 +28,17 @@ fn told(rows: Vec<BTreeMap<String, Value>>) -> Vec<String> {
 }
 
 const KEPT: &[&str] = &[
-    "model", "suite", "prompt_id", "messages", "outcome", "response_text", "refusal_text",
-    "finish_reason", "input_tokens", "output_tokens", "served_model",
+    "model",
+    "suite",
+    "prompt_id",
+    "messages",
+    "outcome",
+    "response_text",
+    "refusal_text",
+    "finish_reason",
+    "input_tokens",
+    "output_tokens",
+    "served_model",
 ];
 
 #[test]
@@ -45,7 +54,13 @@ fn what_is_exported_can_be_imported() {
     assert_eq!(keys, ["custom_id", "error", "id", "response"]);
     assert_eq!(first["response"]["body"]["object"], "chat.completion");
 
-    let import = ["dataset", "import", "out/responses.jsonl", "--requests", "out/requests.jsonl"];
+    let import = [
+        "dataset",
+        "import",
+        "out/responses.jsonl",
+        "--requests",
+        "out/requests.jsonl",
+    ];
     let import = [&import[..], &["--campaign", "back", "--store", "data"]].concat();
     assert_code(&world.command(&import), 0);
     let folder = world.path("data/campaigns/back/snapshots");
@@ -73,13 +88,19 @@ fn what_is_exported_can_be_imported() {
     assert!(text(&status).contains("was imported"), "{}", text(&status));
     world.campaign(&["m"], 1, 1, json!({ "id": "back" }));
     let run = world.run(&[]);
-    assert!(text(&run).contains("exists with other content"), "{}", text(&run));
+    assert!(
+        text(&run).contains("exists with other content"),
+        "{}",
+        text(&run)
+    );
 }
 
 #[test]
 fn csv_goes_to_standard_output_or_a_folder_and_replaces_nothing() {
     let world = crawled();
-    let export = ["dataset", "export", "test", "--store", "data", "--format", "csv"];
+    let export = [
+        "dataset", "export", "test", "--store", "data", "--format", "csv",
+    ];
     let output = world.command(&export);
     assert_code(&output, 0);
     let to_folder = [&export[..], &["--out", "out"]].concat();
@@ -90,9 +111,15 @@ fn csv_goes_to_standard_output_or_a_folder_and_replaces_nothing() {
     let refused = world.command(&to_folder);
     assert_code(&refused, 2);
     assert!(text(&refused).contains("--force"), "{}", text(&refused));
-    assert_eq!(std::fs::read(world.path("out/responses.csv")).unwrap(), b"mine");
+    assert_eq!(
+        std::fs::read(world.path("out/responses.csv")).unwrap(),
+        b"mine"
+    );
     assert_code(&world.command(&[&to_folder[..], &["--force"]].concat()), 0);
-    assert_eq!(std::fs::read(world.path("out/responses.csv")).unwrap(), file);
+    assert_eq!(
+        std::fs::read(world.path("out/responses.csv")).unwrap(),
+        file
+    );
     // A folder that was copied elsewhere is a snapshot as well.
     let folder = world.snapshot().display().to_string();
     let alone = world.command(&["dataset", "export", &folder, "--format", "csv"]);
@@ -112,10 +139,25 @@ fn errors_of_export_and_import_say_what_helps() {
     for arguments in [
         &["dataset", "export", "nothing", "--format", "csv"][..],
         &["dataset", "export", "no/folder", "--format", "csv"],
-        &["dataset", "export", "test", "--format", "jsonl", "--with-exchanges"],
+        &[
+            "dataset",
+            "export",
+            "test",
+            "--format",
+            "jsonl",
+            "--with-exchanges",
+        ],
         &["dataset", "import", "gone.jsonl", "--campaign", "x"],
         &["dataset", "import", "bad.jsonl", "--campaign", "x"],
-        &["dataset", "import", "bad.jsonl", "--campaign", "x", "--column", "modle=m"],
+        &[
+            "dataset",
+            "import",
+            "bad.jsonl",
+            "--campaign",
+            "x",
+            "--column",
+            "modle=m",
+        ],
         &["dataset", "import", "bad.jsonl", "--campaign", "test"],
     ] {
         let output = world.command(&[arguments, &["--store", "data"]].concat());

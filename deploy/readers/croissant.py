@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import sys
+from importlib.metadata import version
 
 import mlcroissant
 
@@ -31,4 +32,4 @@ for record_set in description["recordSet"]:
     records = list(itertools.islice(dataset.records(name), 50))
     assert len(records) == min(rows, 50), f"{name}: {len(records)} records of {rows}"
     told.append(f"{len(record_set['field'])} fields of {name}")
-print(f"mlcroissant {mlcroissant.__version__}: {len(issues.errors)} errors, {len(issues.warnings)} warnings;", ", ".join(told))
+print(f"mlcroissant {version('mlcroissant')}: {len(issues.errors)} errors, {len(issues.warnings)} warnings;", ", ".join(told))

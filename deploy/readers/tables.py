@@ -31,13 +31,13 @@ assert datasets.get_dataset_default_config_name(".") == "responses"
 for table in full:
     seen = {}
     glob = f"{table}/**/*.parquet"
-    seen["DuckDB"] = duckdb.sql(f"select count(*) from '{glob}'").fetchone()[0]
+    seen["DuckDB"] = duckdb.sql(f"select count(*) from '{glob}'").fetchall()[0][0]
     seen["Polars"] = polars.scan_parquet(glob).collect().height
     frame = pandas.read_parquet(table)
     seen["pandas"] = len(frame)
     arrow = pyarrow.dataset.dataset(table, partitioning="hive").to_table()
     seen["pyarrow"] = arrow.num_rows
-    hub = datasets.load_dataset(".", table, split="train")
+    hub = datasets.load_dataset(snapshot, table, split="train")
     seen["Hugging Face datasets"] = len(hub)
     assert set(seen.values()) == {rows[table]}, f"{table} has {rows[table]} rows, but {seen}"
     # No reader takes a partition for a column of the file, or loses one.

@@ -34,8 +34,8 @@ pub(super) fn write(
     path: &str,
     out: &mut impl Write,
 ) -> Result<(), ExportError> {
-    for row in 0..batch.num_rows() {
-        let row = Row { batch, path, row };
+    for at in 0..batch.num_rows() {
+        let row = Row { batch, path, at };
         let line = match shape {
             Shape::Output => Some(row.output()?),
             Shape::Input => row.input()?,
@@ -51,7 +51,8 @@ pub(super) fn write(
 struct Row<'a> {
     batch: &'a RecordBatch,
     path: &'a str,
-    row: usize,
+    /// Its place in the batch.
+    at: usize,
 }
 
 impl<'a> Row<'a> {
@@ -72,12 +73,12 @@ impl<'a> Row<'a> {
 
     fn text(&self, name: &str) -> Result<Option<&'a str>, ExportError> {
         let column = self.column(name, |column| column.as_string_opt::<i32>())?;
-        Ok(column.is_valid(self.row).then(|| column.value(self.row)))
+        Ok(column.is_valid(self.at).then(|| column.value(self.at)))
     }
 
     fn number<T: ArrowPrimitiveType>(&self, name: &str) -> Result<Option<T::Native>, ExportError> {
         let column = self.column(name, |column| column.as_primitive_opt::<T>())?;
-        Ok(column.is_valid(self.row).then(|| column.value(self.row)))
+        Ok(column.is_valid(self.at).then(|| column.value(self.at)))
     }
 
     fn outcome(&self, name: &str) -> Result<Outcome, ExportError> {
@@ -88,7 +89,7 @@ impl<'a> Row<'a> {
 
     fn messages(&self) -> Result<Vec<Value>, ExportError> {
         let lists = self.column("messages", |column| column.as_list_opt::<i32>())?;
-        let list = entries(&lists.value(self.row), ["role", "content"]);
+        let list = entries(&lists.value(self.at), ["role", "content"]);
         list.ok_or_else(|| DatasetError::damaged(self.path, "`messages`").into())
     }
 
@@ -100,9 +101,10 @@ impl<'a> Row<'a> {
         let as_it_is = taken_for.is_some_and(|ended| {
             ended.sample == outcome && (outcome != Outcome::GaveUp || ended.attempt == cause)
         });
-        let code = match outcome {
-            Outcome::GaveUp if !cause.is_terminal() => cause,
-            other => other,
+        let code = if outcome == Outcome::GaveUp && !cause.is_terminal() {
+            cause
+        } else {
+            outcome
         };
         let reason = self.text("reason")?;
         let error = match (as_it_is, reason) {
@@ -220,15 +222,12 @@ impl<'a> Row<'a> {
         };
         let mut body = self.params()?;
         body.insert("model".to_owned(), self.text("request_model")?.into());
-        let url = match raw {
-            Some(text) => {
-                body.insert("prompt".to_owned(), text);
-                "/v1/completions"
-            }
-            None => {
-                body.insert("messages".to_owned(), messages.into());
-                "/v1/chat/completions"
-            }
+        let url = if let Some(text) = raw {
+            body.insert("prompt".to_owned(), text);
+            "/v1/completions"
+        } else {
+            body.insert("messages".to_owned(), messages.into());
+            "/v1/chat/completions"
         };
         Ok(Some(json!({
             "custom_id": self.text("sample_id")?,

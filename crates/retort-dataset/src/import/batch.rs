@@ -32,7 +32,8 @@ struct Request {
     suite: Option<SuiteName>,
     prompt_id: Option<String>,
     params: Params,
-    request_params: String,
+    /// What was sent besides the prompt.
+    sent: String,
 }
 
 impl Requests {
@@ -70,7 +71,7 @@ impl Requests {
             suite,
             prompt_id: text_at(line, "/retort/prompt_id"),
             params: params_of(body),
-            request_params: rest_of(position, body)?,
+            sent: rest_of(position, body)?,
         };
         match self.by_id.insert(id, request) {
             None => Ok(()),
@@ -210,7 +211,7 @@ pub(super) fn row<'a>(
         params: request
             .map(|request| request.params.clone())
             .unwrap_or_default(),
-        request_params: request.map(|request| request.request_params.clone()),
+        request_params: request.map(|request| request.sent.clone()),
     })
 }
 

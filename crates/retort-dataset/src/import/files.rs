@@ -59,7 +59,7 @@ pub(super) fn read(input: &ImportInput, sink: &mut Sink<'_>) -> Result<(), Impor
     let requests = Requests::read(&input.requests)?;
     for path in &input.replies {
         let name = path.display().to_string();
-        let suffix = path.extension().map(|suffix| suffix.to_ascii_lowercase());
+        let suffix = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
         match suffix.as_ref().and_then(|suffix| suffix.to_str()) {
             Some("jsonl" | "ndjson" | "json") => json_lines(path, &name, input, &requests, sink)?,
             Some("csv") => tables::csv(path, &name, input, sink)?,

@@ -9,12 +9,11 @@ use super::error::{ImportError, Place, Position};
 /// Longest line or row: an answer of a megabyte with its log probabilities takes some thirty.
 pub(super) const ROW_BYTES_MAX: u64 = 64 << 20;
 
+/// Takes a line and where it is.
+type Take<'t> = dyn FnMut(Position<'_>, &[u8]) -> Result<(), ImportError> + 't;
+
 /// Hands on every line of the file that is not blank, without its end, and its number from 1.
-pub(super) fn each(
-    path: &Path,
-    name: &str,
-    take: &mut dyn FnMut(Position<'_>, &[u8]) -> Result<(), ImportError>,
-) -> Result<(), ImportError> {
+pub(super) fn each(path: &Path, name: &str, take: &mut Take<'_>) -> Result<(), ImportError> {
     let mut reader = BufReader::new(open(path, name)?);
     let mut line = Vec::new();
     let mut number = 0;

@@ -6,7 +6,7 @@ use retort_types::record::{Asked as AskedOf, HttpFacts, Timing};
 use retort_types::sample::SampleKey;
 use retort_types::{
     AccountName, ArmName, AttemptRecord, CampaignId, Digest, DomainId, ModelName, Outcome, Params,
-    Prompt, PromptInput, ProviderName, Sample, SampleId, SuiteName, Timestamp, WireProtocol,
+    Prompt, PromptInput, ProviderName, Sample, SampleId, SuiteName, WireProtocol,
 };
 use serde_json::json;
 
@@ -262,7 +262,7 @@ fn record(sample: Sample, row: Row<'_>) -> AttemptRecord {
         },
         timing: Timing {
             // The epoch stands for a time that is not known.
-            finished_at: row.finished_at.unwrap_or(Timestamp::default()),
+            finished_at: row.finished_at.unwrap_or_default(),
             ..Timing::default()
         },
         http: HttpFacts {

@@ -75,13 +75,13 @@ pub(super) fn csv(
 
 fn csv_error(position: Position<'_>, error: csv::Error) -> ImportError {
     let shown = error.to_string();
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) => failed(position.file)(source),
-        _ => position.bad_hint(
-            shown,
-            "the file must be RFC 4180 CSV in UTF-8 with a heading",
-        ),
+    if let csv::ErrorKind::Io(source) = error.into_kind() {
+        return failed(position.file)(source);
     }
+    position.bad_hint(
+        shown,
+        "the file must be RFC 4180 CSV in UTF-8 with a heading",
+    )
 }
 
 /// Ends with an error when a row takes too long to end.
@@ -243,11 +243,7 @@ fn values(column: &ArrayRef) -> Option<Values> {
 
 fn conversation(entries: &ArrayRef) -> Value {
     let entries = entries.as_struct();
-    let part = |name: &str| {
-        entries
-            .column_by_name(name)
-            .map(|part| part.as_string::<i32>())
-    };
+    let part = |name: &str| entries.column_by_name(name).map(ArrayRef::as_string::<i32>);
     let (Some(roles), Some(contents)) = (part("role"), part("content")) else {
         return Value::Null;
     };

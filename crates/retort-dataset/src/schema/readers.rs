@@ -36,6 +36,6 @@ pub const READERS: &[Reader] = &[
     Reader {
         tool: "Hugging Face datasets",
         language: "python",
-        line: r#"import datasets; datasets.load_dataset(".", "responses", split="train")"#,
+        line: r#"import datasets, os; datasets.load_dataset(os.getcwd(), "responses", split="train")"#,
     },
 ];

@@ -76,7 +76,11 @@ fn file_set(table: Table) -> Value {
         "name": file_set_id(table),
         "description": format!("The files of the table `{table}`."),
         "encodingFormat": PARQUET,
-        "includes": format!("{table}/**/*.parquet"),
+        // Not `**`: the reader takes it for at least one folder.
+        "includes": match table {
+            Table::Responses | Table::Tokens => format!("{table}/*/*.parquet"),
+            Table::Attempts | Table::Prompts | Table::Models => format!("{table}/*.parquet"),
+        },
     })
 }
 
@@ -105,15 +109,12 @@ fn field(table: Table, column: &Column) -> Value {
     if is_list(column.kind) {
         set("repeated", true.into());
     }
-    match pair(column.kind) {
-        Some(names) => {
-            let subfields = names.map(|name| subfield(table, column, name));
-            set("subField", subfields.to_vec().into());
-        }
-        None => {
-            set("dataType", data_type(column.kind).into());
-            set("source", source(table, column, None));
-        }
+    if let Some(names) = pair(column.kind) {
+        let subfields = names.map(|name| subfield(table, column, name));
+        set("subField", subfields.to_vec().into());
+    } else {
+        set("dataType", data_type(column.kind).into());
+        set("source", source(table, column, None));
     }
     set("@id", id.into());
     Value::Object(field)

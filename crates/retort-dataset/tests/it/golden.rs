@@ -145,7 +145,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Returns what a version of the schema must not change: names, types, nulls, units, OTel names.
+/// Returns what a version of the schema must not change: names, types, nulls, units, attributes.
 fn shape(schema: &Schema) -> Vec<String> {
     let field = |field: &arrow::datatypes::FieldRef| {
         let (unit, otel) = (field.metadata().get("unit"), field.metadata().get("otel"));

@@ -8,7 +8,7 @@ use retort_types::Outcome;
 
 use crate::{asks_for, here};
 
-const INTRODUCTION: &str = r#"# The dataset
+const INTRODUCTION: &str = r"# The dataset
 
 *Made from the schema by `UPDATE_DOCS=1 cargo test -p retort-dataset --test it`; a test fails when it is stale.*
 
@@ -36,7 +36,7 @@ campaigns/<id>/
 
 `model_slug=` exists for pruning: every file has the column `model` as well and can be read alone. A table without
 rows has no entry in the card, because some readers fail on empty files; `tokens` then has no folder at all.
-"#;
+";
 
 const ROWS: &str = r"
 ## How rows relate

@@ -245,7 +245,10 @@ impl Rows {
             return;
         }
         // A panic elsewhere leaves nothing half done here.
-        let mut told_at = self.told_at.lock().unwrap_or_else(|held| held.into_inner());
+        let mut told_at = self
+            .told_at
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if told_at.elapsed() >= LINE_EVERY {
             *told_at = Instant::now();
             note(&format!("{} {} rows", self.doing, count(rows)));

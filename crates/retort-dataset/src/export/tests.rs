@@ -24,7 +24,7 @@ async fn sealed(store: &Store, records: &[AttemptRecord], exchange: Option<&str>
         let batch = match table {
             Table::Tokens => rows::tokens(records),
             Table::Attempts => rows::attempts(records).map(|batch| naming(&batch, exchange)),
-            _ => rows::responses(records),
+            Table::Responses | Table::Prompts | Table::Models => rows::responses(records),
         };
         let file = encode(table, &batch.unwrap(), &campaign_id(), plan_hash()).unwrap();
         store.put(&name.path(table), file.bytes).await.unwrap();

@@ -120,7 +120,7 @@ async fn the_same_files_are_the_same_snapshot_and_others_need_another_id() {
     let (dir, store) = local_store();
     let file = dir.path().join("replies.jsonl");
     // Enough for several segments.
-    let lines: String = (0..40)
+    let lines: Vec<String> = (0..40)
         .map(|n| {
             format!(
                 "{{\"model\": \"m{}\", \"prompt\": \"p{}\", \"response\": \"r{n}\"}}\n",
@@ -129,6 +129,7 @@ async fn the_same_files_are_the_same_snapshot_and_others_need_another_id() {
             )
         })
         .collect();
+    let lines = lines.concat();
     std::fs::write(&file, &lines).unwrap();
     let first = run(&store, input(&[&file])).await.unwrap();
     let before = contents(&store, "campaigns").await;
@@ -290,11 +291,10 @@ async fn batches_keep_errors_refusals_and_log_probabilities() {
     );
 }
 
-#[tokio::test]
-async fn a_wrong_row_is_named_and_leaves_nothing_behind() {
+/// Returns files that are wrong, by name.
+fn wrong_files() -> Vec<(&'static str, String)> {
     let good = "{\"model\": \"m\", \"prompt\": \"p\", \"response\": \"r\"}\n";
-    let mut told = Vec::new();
-    for (name, text) in [
+    vec![
         ("not_json.jsonl", format!("{good}{{\"model\"")),
         ("not_object.jsonl", format!("{good}[1]\n")),
         (
@@ -353,7 +353,13 @@ async fn a_wrong_row_is_named_and_leaves_nothing_behind() {
             "no_batch_model.jsonl",
             "{\"custom_id\": \"1\", \"response\": null, \"error\": {\"code\": \"x\"}}\n".to_owned(),
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn a_wrong_row_is_named_and_leaves_nothing_behind() {
+    let mut told = Vec::new();
+    for (name, text) in wrong_files() {
         let (dir, store) = local_store();
         let file = dir.path().join(name);
         std::fs::write(&file, text).unwrap();

@@ -55,13 +55,13 @@ pub(crate) async fn export(context: &Context, args: &Export) -> Result<u8, Failu
     if !args.force {
         refuse_to_replace(&args.out, files, args.with_exchanges)?;
     }
-    std::fs::create_dir_all(&args.out).map_err(|error| failed_write(&args.out, &error))?;
     if args.with_exchanges {
         let copied = export::copy_exchanges(&snapshot, &args.out)
             .await
             .map_err(explain_exchanges)?;
         note(&format!("copied {} exchange files", copied.len()));
     }
+    std::fs::create_dir_all(&args.out).map_err(|error| failed_write(&args.out, &error))?;
     for (what, name) in files {
         let path = args.out.join(name);
         let rows = write_file(&snapshot, *what, &path).await?;

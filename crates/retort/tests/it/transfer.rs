@@ -82,6 +82,18 @@ fn what_is_exported_can_be_imported() {
     let show = world.command(&["dataset", "show", "back", "--store", "data"]);
     assert_code(&show, 0);
     assert!(text(&show).contains("16"), "{}", text(&show));
+    let exchanges = [
+        "dataset", "export", "back", "--store", "data", "--format", "csv",
+    ];
+    let exchanges = [&exchanges[..], &["--with-exchanges", "--out", "none"]].concat();
+    let none = world.command(&exchanges);
+    assert_code(&none, 1);
+    assert!(
+        text(&none).contains("names no stored exchanges"),
+        "{}",
+        text(&none)
+    );
+    assert!(!world.path("none").exists());
     // Who was imported cannot be asked, and its id is taken.
     let status = world.command(&["status", "back", "--store", "data"]);
     assert_code(&status, 2);
@@ -131,9 +143,11 @@ fn csv_goes_to_standard_output_or_a_folder_and_replaces_nothing() {
 fn errors_of_export_and_import_say_what_helps() {
     let world = crawled();
     let mut told = Vec::new();
+    let good = "{\"model\": \"m\", \"prompt\": \"p\", \"response\": \"r\"}\n";
+    std::fs::write(world.path("good.jsonl"), good).unwrap();
     std::fs::write(
         world.path("bad.jsonl"),
-        "{\"model\": \"m\", \"prompt\": \"p\", \"response\": \"r\"}\n{\"model\": \"m\", \"question\": \"p\"}\n",
+        format!("{good}{{\"model\": \"m\", \"question\": \"p\"}}\n"),
     )
     .unwrap();
     for arguments in [
@@ -158,7 +172,7 @@ fn errors_of_export_and_import_say_what_helps() {
             "--column",
             "modle=m",
         ],
-        &["dataset", "import", "bad.jsonl", "--campaign", "test"],
+        &["dataset", "import", "good.jsonl", "--campaign", "test"],
     ] {
         let output = world.command(&[arguments, &["--store", "data"]].concat());
         assert_code(&output, 2);

@@ -25,7 +25,16 @@ pub(crate) async fn seal(context: &Context, args: &Seal) -> Result<u8, Failure> 
         .await
         .map_err(super::run::explain)?;
     let sealed = seal_campaign(&store, &plan).await?;
-    if args.json {
+    print_sealed(&store, &sealed, args.json).await
+}
+
+/// Prints what was sealed, as a table or as JSON.
+pub(super) async fn print_sealed(
+    store: &Store,
+    sealed: &Sealed,
+    as_json: bool,
+) -> Result<u8, Failure> {
+    if as_json {
         output::json(&json!({
             "path": sealed.path,
             "merkle_root": sealed.merkle_root,
@@ -34,7 +43,7 @@ pub(crate) async fn seal(context: &Context, args: &Seal) -> Result<u8, Failure> 
             "existed": sealed.existed,
         }))?;
     } else {
-        line(&sealed_table(&store, &sealed.path).await?);
+        line(&sealed_table(store, &sealed.path).await?);
     }
     Ok(0)
 }

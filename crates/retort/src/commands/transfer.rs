@@ -11,15 +11,14 @@ use retort_dataset::export::{self, Export as What, ExportError};
 use retort_dataset::import::{self, Field, FieldColumns, ImportError, ImportInput};
 use retort_dataset::snapshot::{self, Snapshot};
 use retort_types::CampaignId;
-use serde_json::json;
 use tokio::time::Instant;
 
 use super::Context;
-use super::dataset::{require_dataset, sealed_table};
+use super::dataset::{print_sealed, require_dataset};
 use crate::cli::{Export, ExportFormat, Import};
 use crate::failure::Failure;
 use crate::files;
-use crate::output::{self, count, line, note};
+use crate::output::{count, line, note};
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -166,18 +165,7 @@ pub(crate) async fn import(context: &Context, args: &Import) -> Result<u8, Failu
     let imported = import::import(&store, input, &|progress| rows.show(progress.rows)).await;
     rows.end();
     let sealed = imported.map_err(explain_import)?;
-    if args.json {
-        output::json(&json!({
-            "path": sealed.path,
-            "merkle_root": sealed.merkle_root,
-            "rows": sealed.rows,
-            "outcomes": sealed.outcomes,
-            "existed": sealed.existed,
-        }))?;
-    } else {
-        line(&sealed_table(&store, &sealed.path).await?);
-    }
-    Ok(0)
+    print_sealed(&store, &sealed, args.json).await
 }
 
 fn explain_import(error: ImportError) -> Failure {

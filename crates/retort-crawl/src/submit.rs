@@ -1,5 +1,6 @@
 //! Submission: a campaign and its plan become immutable in the store.
 
+use retort_dataset::import::is_imported;
 use retort_dataset::{Store, StoreError};
 use retort_plan::{Plan, PlanDocument, PlannedModel};
 use retort_types::digest::canonical_json;
@@ -91,6 +92,9 @@ pub async fn submit(store: &Store, plan: Plan) -> Result<Submitted, SubmitError>
             plan: stored,
             existed: true,
         });
+    }
+    if is_imported(store, &campaign.id).await? {
+        return Err(SubmitError::Conflict(campaign.id));
     }
     for stale in plan_paths(store, &campaign.id).await? {
         // Left by a submission that broke off before its campaign was written.

@@ -7,6 +7,8 @@
 
 mod columns;
 pub mod error;
+pub mod export;
+pub mod import;
 pub mod ledger;
 pub mod rows;
 pub mod schema;
@@ -21,7 +23,7 @@ pub mod writer;
 
 pub use error::{DatasetError, SealError, SpoolError, StoreError};
 pub use ledger::{Ledger, LedgerRow, rebuild};
-pub use seal::{ModelRow, SealInput, SealProgress, Sealed, seal};
+pub use seal::{ModelRow, Origin, SealInput, SealProgress, Sealed, ServedBy, seal};
 pub use snapshot::{ModelSummary, Snapshot};
 pub use spool::Spool;
 pub use store::Store;

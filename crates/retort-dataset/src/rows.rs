@@ -1,6 +1,7 @@
 //! Attempt records as rows of `responses`, `attempts` and `tokens`; prompts and models as theirs.
 
 mod build;
+mod imported;
 #[cfg(test)]
 mod tests;
 
@@ -13,9 +14,10 @@ use retort_types::reply::{FinishReason, StreamEnd, TokenLogprob};
 use retort_types::{AttemptRecord, Mode, Outcome, Prompt};
 
 use crate::schema::Table;
-use crate::seal::ModelRow;
+use crate::seal::{ModelRow, Origin, ServedBy};
 
 use build::Rows;
+pub(crate) use imported::as_imported;
 
 /// Returns the rows of `responses` that `records` make: one per record that ended its sample.
 ///
@@ -154,7 +156,7 @@ fn response_books(rows: &mut Rows<'_, AttemptRecord>) {
     rows.str("worker_id", |r| Some(&r.worker_id));
     rows.u32("delivery_count", |r| Some(r.delivery_count));
     rows.str("software_version", |r| Some(&r.software_version));
-    rows.str("origin", |_| Some("crawl"));
+    rows.str("origin", |_| Some(Origin::Crawl.as_str()));
     exchange(rows);
     body_digests(rows);
 }
@@ -304,6 +306,17 @@ pub fn prompts(prompts: &[Prompt]) -> Result<RecordBatch, ArrowError> {
     rows.finish()
 }
 
+fn served_by(rows: &mut Rows<'_, ModelRow>) {
+    fn served(model: &ModelRow) -> Option<&ServedBy> {
+        model.served.as_ref()
+    }
+    rows.str("provider", |m| Some(served(m)?.provider.as_str()));
+    rows.str("account", |m| Some(served(m)?.account.as_str()));
+    rows.str("domain", |m| Some(served(m)?.domain.as_str()));
+    rows.str("wire_protocol", |m| Some(served(m)?.wire.as_str()));
+    rows.str("endpoint_host", |m| Some(&served(m)?.host));
+}
+
 /// Returns the rows of `models`, sorted by name.
 ///
 /// # Errors
@@ -314,11 +327,7 @@ pub fn models(models: &[ModelRow]) -> Result<RecordBatch, ArrowError> {
     let mut rows = Rows::new(Table::Models, &sorted);
     rows.str("model", |m| Some(m.name.as_str()));
     rows.str("request_model", |m| Some(&m.request_model));
-    rows.str("provider", |m| Some(m.provider.as_str()));
-    rows.str("account", |m| Some(m.account.as_str()));
-    rows.str("domain", |m| Some(m.domain.as_str()));
-    rows.str("wire_protocol", |m| Some(m.wire.as_str()));
-    rows.str("endpoint_host", |m| Some(&m.host));
+    served_by(&mut rows);
     rows.str("vendor", |m| m.vendor.as_deref());
     rows.str("family", |m| m.family.as_deref());
     rows.str("base", |m| m.base.as_deref());

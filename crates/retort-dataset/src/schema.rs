@@ -4,6 +4,7 @@
 //! them wrongly. Parquet still dictionary-encodes repeated texts on its own.
 
 mod columns;
+mod readers;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -11,6 +12,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, Field, Fields, Metadata, Schema, SchemaRef, TimeUnit};
 
 pub use columns::{ATTEMPTS, MODELS, PROMPTS, RESPONSES, TOKENS};
+pub use readers::{READERS, Reader};
 
 /// Version of the tables; goes into every file's metadata and every manifest.
 pub const VERSION: &str = "1";
@@ -48,6 +50,17 @@ impl Table {
             Self::Attempts => "attempts",
             Self::Prompts => "prompts",
             Self::Models => "models",
+        }
+    }
+
+    /// Returns what a row of the table is, in one sentence.
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Self::Responses => "One sample of the plan, with how it ended and what was answered.",
+            Self::Tokens => "One token of an answer, with its log probability and alternatives.",
+            Self::Attempts => "One HTTP exchange, failed ones included.",
+            Self::Prompts => "One prompt.",
+            Self::Models => "One model, with what the catalog said of it.",
         }
     }
 

@@ -7,6 +7,8 @@
 //! over files. (The manifest also lists those files; it is not part of the Merkle root.)
 
 mod card;
+mod coverage;
+mod croissant;
 mod gather;
 mod job;
 mod keys;
@@ -18,7 +20,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use retort_types::catalog::{KnownRelation, Price};
+use retort_types::catalog::{KnownRelation, Price, Terms};
 use retort_types::digest::canonical_json;
 use retort_types::{
     AccountName, Campaign, Digest, DomainId, ModelName, Outcome, Prompt, ProviderName, WireProtocol,
@@ -27,6 +29,7 @@ use tokio::sync::mpsc;
 
 use crate::{DatasetError, SealError, Store};
 
+pub use coverage::meaning;
 pub(crate) use manifest::{MANIFEST_FILE, SUMS_FILE, sha256_sums};
 pub use manifest::{Manifest, ManifestFile, merkle_root};
 pub use slug::model_slugs;
@@ -49,6 +52,27 @@ pub struct SealInput {
     pub prompts: Vec<Prompt>,
     /// The models.
     pub models: Vec<ModelRow>,
+    /// Where the rows came from.
+    pub origin: Origin,
+}
+
+/// Where the rows of a dataset came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Retort asked the models.
+    Crawl,
+    /// Files of replies that others collected.
+    Import,
+}
+
+impl Origin {
+    /// Returns the word used in columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Crawl => "crawl",
+            Self::Import => "import",
+        }
+    }
 }
 
 /// A row of `models`: what the catalog said when the plan was made.
@@ -58,16 +82,8 @@ pub struct ModelRow {
     pub name: ModelName,
     /// The model as sent.
     pub request_model: String,
-    /// Who serves it.
-    pub provider: ProviderName,
-    /// Whose quota pays.
-    pub account: AccountName,
-    /// The rate-limit domain.
-    pub domain: DomainId,
-    /// The provider's wire protocol.
-    pub wire: WireProtocol,
-    /// Host and port.
-    pub host: String,
+    /// Who serves it; not known of an imported model.
+    pub served: Option<ServedBy>,
     /// Who made it.
     pub vendor: Option<String>,
     /// The family it belongs to.
@@ -82,6 +98,23 @@ pub struct ModelRow {
     pub known_relations: Vec<KnownRelation>,
     /// What it costs.
     pub price: Option<Price>,
+}
+
+/// Who serves a model, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedBy {
+    /// Who serves it.
+    pub provider: ProviderName,
+    /// Their terms of use.
+    pub terms: Option<Terms>,
+    /// Whose quota pays.
+    pub account: AccountName,
+    /// The rate-limit domain.
+    pub domain: DomainId,
+    /// The provider's wire protocol.
+    pub wire: WireProtocol,
+    /// Host and port.
+    pub host: String,
 }
 
 impl ModelRow {

@@ -112,6 +112,26 @@ impl Snapshot {
         Ok(self.store.get(&in_folder(&self.path, path)).await?)
     }
 
+    /// Returns the bytes of a file of the snapshot's campaign, such as one of exchanges.
+    ///
+    /// # Errors
+    /// When it is not there, the store fails, or the snapshot was opened outside of a campaign.
+    pub async fn campaign_file(&self, path: &str) -> Result<bytes::Bytes, DatasetError> {
+        // A snapshot is two folders below its campaign.
+        let folder = self.path.rsplitn(3, '/').nth(2);
+        if let Some(folder) = folder {
+            return Ok(self.store.get(&in_folder(folder, path)).await?);
+        }
+        let here = self.store.local_path("");
+        let folder = here.as_deref().and_then(|here| here.parent()?.parent());
+        let Some(folder) = folder else {
+            let path = path.to_owned();
+            return Err(crate::StoreError::NotFound { path }.into());
+        };
+        let campaign = Store::open_existing(folder)?;
+        Ok(campaign.get(path).await?)
+    }
+
     /// Returns the rows of `responses`: these columns, or all when none are named.
     pub fn responses(&self, columns: &[&str]) -> Rows {
         self.rows(Table::Responses, columns)

@@ -14,6 +14,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
+use retort_types::catalog::Terms;
 use retort_types::prompt::Message;
 use retort_types::record::{Asked, HttpFacts, Timing};
 use retort_types::reply::{
@@ -27,7 +28,7 @@ use retort_types::{
 };
 
 use crate::spool::disk::{Disk, DiskFile, RealDisk};
-use crate::{ModelRow, SealInput, Store};
+use crate::{ModelRow, Origin, SealInput, ServedBy, Store};
 
 /// The models of test campaigns; samples go round them.
 pub(crate) const MODELS: [&str; 3] = ["org/alpha", "org/beta", "gamma"];
@@ -294,6 +295,7 @@ pub(crate) fn seal_input(total: u64) -> SealInput {
         total,
         prompts: prompts.collect(),
         models: MODELS.iter().map(|model| model_row(model)).collect(),
+        origin: Origin::Crawl,
     }
 }
 
@@ -301,11 +303,17 @@ fn model_row(model: &str) -> ModelRow {
     ModelRow {
         name: name::<ModelName>(model),
         request_model: "alpha-1".to_owned(),
-        provider: name::<ProviderName>("provider"),
-        account: name::<AccountName>("account"),
-        domain: name::<DomainId>("domain"),
-        wire: WireProtocol::OpenaiChat,
-        host: "localhost:1".to_owned(),
+        served: Some(ServedBy {
+            provider: name::<ProviderName>("provider"),
+            terms: Some(Terms {
+                url: "https://example.com/terms".to_owned(),
+                note: Some("No training on answers.".to_owned()),
+            }),
+            account: name::<AccountName>("account"),
+            domain: name::<DomainId>("domain"),
+            wire: WireProtocol::OpenaiChat,
+            host: "localhost:1".to_owned(),
+        }),
         vendor: Some("vendor".to_owned()),
         family: None,
         base: None,

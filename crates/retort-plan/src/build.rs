@@ -283,6 +283,10 @@ fn planned_model(endpoint: &Endpoint, catalog: &Catalog) -> PlannedModel {
         endpoint: endpoint.identity(),
         wire: endpoint.wire,
         host: stable_host(&endpoint.base_url).to_owned(),
+        terms: catalog
+            .providers
+            .get(&endpoint.provider)
+            .and_then(|provider| provider.terms.clone()),
         price: endpoint.price.clone(),
         vendor: fact(|row| &row.vendor),
         family: fact(|row| &row.family),

@@ -1,6 +1,6 @@
 //! A plan as it is written down: everything that decides which samples there are and their order.
 
-use retort_types::catalog::{KnownRelation, Price};
+use retort_types::catalog::{KnownRelation, Price, Terms};
 use retort_types::{
     AccountName, ArmName, Campaign, Digest, DomainId, Mode, ModelName, Params, Prompt,
     ProviderName, SuiteName, WireProtocol,
@@ -100,6 +100,9 @@ pub struct PlannedModel {
     pub wire: WireProtocol,
     /// Host and port; a loopback host without its port, which changes from run to run.
     pub host: String,
+    /// The provider's terms of use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
     /// What it costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,

@@ -1,9 +1,13 @@
 //! The commands and their flags.
 
+mod transfer;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use retort_types::{CampaignId, WireProtocol};
+
+pub(crate) use transfer::{Export, ExportFormat, Import};
 
 /// Finds out where language models come from.
 ///
@@ -95,7 +99,7 @@ pub(crate) enum Command {
         retort sim --replay replies.parquet --emit ./rehearsal\n\nStop it with Ctrl-C."
     )]
     Sim(Sim),
-    /// Seal and show datasets.
+    /// Seal, show, export and import datasets.
     #[command(subcommand)]
     Dataset(DatasetCommand),
     /// List and show the built-in suites of prompts.
@@ -204,6 +208,23 @@ pub(crate) enum DatasetCommand {
     /// Show the newest snapshot of a campaign, or one of its rows.
     #[command(after_help = "Example: retort dataset show first-light")]
     Show(Show),
+    /// Write the responses of a snapshot as JSON lines or CSV.
+    #[command(
+        after_help = "Examples:\n  retort dataset export first-light --format csv > replies.csv\n  \
+        retort dataset export first-light --format jsonl --out exported\n\n\
+        A folder gets responses.jsonl (OpenAI batch output) and requests.jsonl (its input), which\n\
+        `retort dataset import` reads back. Log probabilities stay in the snapshot's `tokens`."
+    )]
+    Export(Export),
+    /// Make a snapshot of replies that others collected.
+    #[command(
+        after_help = "Examples:\n  retort dataset import replies.parquet --campaign collected\n  \
+        retort dataset import out.jsonl --requests in.jsonl --campaign batch-7\n  \
+        retort dataset import replies.csv --column model=generator --campaign collected\n\n\
+        Rows of the same model and prompt become draws 0, 1, ... What a file does not tell is null.\n\
+        The same files again are the same snapshot."
+    )]
+    Import(Import),
 }
 
 /// Arguments of `dataset seal`.

@@ -9,6 +9,7 @@ mod run;
 mod show;
 mod sim;
 mod status;
+mod transfer;
 
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Sim(args) => sim::sim(&context, &args).await,
         Command::Dataset(DatasetCommand::Seal(args)) => dataset::seal(&context, &args).await,
         Command::Dataset(DatasetCommand::Show(args)) => dataset::show(&context, &args).await,
+        Command::Dataset(DatasetCommand::Export(args)) => transfer::export(&context, &args).await,
+        Command::Dataset(DatasetCommand::Import(args)) => transfer::import(&context, &args).await,
         Command::Suites(command) => show::suites(&command),
         Command::Models(command) => models::models(&context, &command),
         Command::Schema(args) => show::schema(&args),

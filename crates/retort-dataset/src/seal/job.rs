@@ -143,12 +143,14 @@ impl Job {
         let facts = card::Facts {
             campaign: &input.campaign,
             plan_hash: input.plan_hash,
+            origin: input.origin,
             files: &output.files(),
             outcomes: &outcomes,
             models: &models,
+            sources: &input.models,
+            last_finished_at: chosen.last_finished_at(),
         };
-        let readme = card::render(&facts);
-        output.put("README.md", readme.into(), None)?;
+        card::write(&facts, &mut output)?;
         let files = output.files();
         let mut inputs: Vec<_> = chosen
             .files

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use parquet::file::metadata::RowGroupMetaData;
-use retort_types::{Digest, Outcome};
+use retort_types::{Digest, Outcome, Timestamp};
 
 use super::manifest::ManifestFile;
 use crate::columns::Reader;
@@ -146,6 +146,17 @@ pub(super) struct Chosen {
     /// Final rows by model, in the order of model names.
     pub(super) finals: Vec<(String, Vec<Final>)>,
     pub(super) attempts: Vec<Attempt>,
+}
+
+impl Chosen {
+    /// Returns when the newest final row was made; absent when no row tells.
+    pub(super) fn last_finished_at(&self) -> Option<Timestamp> {
+        let finals = self.finals.iter().flat_map(|(_, finals)| finals);
+        let newest = finals.map(|f| f.finished_at).max();
+        newest
+            .filter(|micros| *micros > 0)
+            .map(Timestamp::from_micros)
+    }
 }
 
 impl Keys {

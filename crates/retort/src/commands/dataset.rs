@@ -1,7 +1,8 @@
 //! `retort dataset`: seal a campaign's rows into a snapshot, and show one.
 
 use retort_crawl::submit;
-use retort_dataset::seal::{self, ModelRow, SealInput, Sealed};
+use retort_dataset::import::is_imported;
+use retort_dataset::seal::{self, ModelRow, Origin, SealInput, Sealed, ServedBy};
 use retort_dataset::snapshot::{self, ModelSummary, Snapshot};
 use retort_dataset::{SealError, Store};
 use retort_plan::Plan;
@@ -24,7 +25,16 @@ pub(crate) async fn seal(context: &Context, args: &Seal) -> Result<u8, Failure> 
         .await
         .map_err(super::run::explain)?;
     let sealed = seal_campaign(&store, &plan).await?;
-    if args.json {
+    print_sealed(&store, &sealed, args.json).await
+}
+
+/// Prints what was sealed, as a table or as JSON.
+pub(super) async fn print_sealed(
+    store: &Store,
+    sealed: &Sealed,
+    as_json: bool,
+) -> Result<u8, Failure> {
+    if as_json {
         output::json(&json!({
             "path": sealed.path,
             "merkle_root": sealed.merkle_root,
@@ -33,7 +43,7 @@ pub(crate) async fn seal(context: &Context, args: &Seal) -> Result<u8, Failure> 
             "existed": sealed.existed,
         }))?;
     } else {
-        line(&sealed_table(&store, &plan, &sealed.path).await?);
+        line(&sealed_table(store, &sealed.path).await?);
     }
     Ok(0)
 }
@@ -41,7 +51,7 @@ pub(crate) async fn seal(context: &Context, args: &Seal) -> Result<u8, Failure> 
 /// Shows the newest snapshot, or one sample's rows.
 pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> {
     let store = files::store(&context.loaded.config)?;
-    require_campaign(&store, &args.campaign).await?;
+    require_dataset(&store, &args.campaign).await?;
     let Some(snapshot) = snapshot::latest(&store, &args.campaign).await? else {
         return Err(
             Failure::new(format!("campaign `{}` has no snapshot yet", args.campaign)).hint(
@@ -67,10 +77,7 @@ pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> 
         output::json(&snapshot::summarize(&snapshot).await?)?;
         return Ok(0);
     }
-    let plan = submit::load_plan(&store, &args.campaign)
-        .await
-        .map_err(super::run::explain)?;
-    line(&sealed_table(&store, &plan, &snapshot.path).await?);
+    line(&sealed_table(&store, &snapshot.path).await?);
     Ok(0)
 }
 
@@ -82,6 +89,12 @@ pub(super) async fn require_campaign(store: &Store, campaign: &CampaignId) -> Re
         .is_some()
     {
         return Ok(());
+    }
+    if is_imported(store, campaign).await? {
+        return Err(Failure::bad(format!(
+            "campaign `{campaign}` was imported and asks nobody"
+        ))
+        .hint(format!("`retort dataset show {campaign}` shows it")));
     }
     let known: Vec<String> = campaigns(store)
         .await?
@@ -96,6 +109,14 @@ pub(super) async fn require_campaign(store: &Store, campaign: &CampaignId) -> Re
         known => format!("the store has: {}", known.join(", ")),
     };
     Err(Failure::bad(format!("there is no campaign `{campaign}`")).hint(hint))
+}
+
+/// Returns an error with a hint unless the store has this campaign, crawled or imported.
+pub(super) async fn require_dataset(store: &Store, campaign: &CampaignId) -> Result<(), Failure> {
+    if is_imported(store, campaign).await? {
+        return Ok(());
+    }
+    require_campaign(store, campaign).await
 }
 
 /// Returns the campaigns of a store, in order.
@@ -117,11 +138,14 @@ pub(super) async fn seal_campaign(store: &Store, plan: &Plan) -> Result<Sealed, 
     let models = document.models.iter().map(|model| ModelRow {
         name: model.name.clone(),
         request_model: model.request_model.clone(),
-        provider: model.provider.clone(),
-        account: model.account.clone(),
-        domain: model.domain.clone(),
-        wire: model.wire,
-        host: model.host.clone(),
+        served: Some(ServedBy {
+            provider: model.provider.clone(),
+            terms: model.terms.clone(),
+            account: model.account.clone(),
+            domain: model.domain.clone(),
+            wire: model.wire,
+            host: model.host.clone(),
+        }),
         price: model.price.clone(),
         vendor: model.vendor.clone(),
         family: model.family.clone(),
@@ -137,6 +161,7 @@ pub(super) async fn seal_campaign(store: &Store, plan: &Plan) -> Result<Sealed, 
         total: plan.len(),
         prompts: document.prompts.clone(),
         models: models.collect(),
+        origin: Origin::Crawl,
     };
     match seal::seal(store, &input, &|_| {}).await {
         Ok(sealed) => Ok(sealed),
@@ -153,11 +178,7 @@ pub(super) async fn seal_campaign(store: &Store, plan: &Plan) -> Result<Sealed, 
 }
 
 /// Returns the table of a snapshot per model, and where to find it.
-pub(super) async fn sealed_table(
-    store: &Store,
-    plan: &Plan,
-    path: &str,
-) -> Result<String, Failure> {
+pub(super) async fn sealed_table(store: &Store, path: &str) -> Result<String, Failure> {
     let snapshot = Snapshot::open(store, path).await?;
     let mut table = Table::new(
         "lrrrrrrrrrr",
@@ -184,7 +205,7 @@ pub(super) async fn sealed_table(
     };
     Ok(format!(
         "{table}\n\nsnapshot  {place}\nplan      {}\nopen it   duckdb -c \"select model, outcome, count(*) from '{place}/responses/**/*.parquet' group by all\"",
-        plan.hash().short()
+        snapshot.manifest.plan_hash.short()
     ))
 }
 

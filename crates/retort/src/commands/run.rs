@@ -288,7 +288,7 @@ async fn finish_up(
             snapshot: Some(sealed.path),
         })?;
     } else {
-        line(&sealed_table(store, plan, &sealed.path).await?);
+        line(&sealed_table(store, &sealed.path).await?);
     }
     if missing > 0 {
         note(&format!(

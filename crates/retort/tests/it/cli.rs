@@ -34,6 +34,8 @@ fn help_of_every_command() {
         &["dataset"],
         &["dataset", "seal"],
         &["dataset", "show"],
+        &["dataset", "export"],
+        &["dataset", "import"],
         &["suites"],
         &["suites", "show"],
         &["models"],

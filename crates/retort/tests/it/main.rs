@@ -19,3 +19,4 @@ mod models;
 mod protocols;
 mod resume;
 mod secrets;
+mod transfer;

@@ -24,5 +24,5 @@ pub use ledger::{Ledger, LedgerRow, rebuild};
 pub use seal::{ModelRow, SealInput, SealProgress, Sealed, seal};
 pub use snapshot::{ModelSummary, Snapshot};
 pub use spool::Spool;
-pub use store::Store;
+pub use store::{Store, StoreSettings};
 pub use writer::{Committed, CommittedRecord, Recovered, Writer, WriterSettings, WriterStatus};

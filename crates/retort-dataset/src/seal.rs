@@ -13,6 +13,7 @@ mod keys;
 mod manifest;
 mod output;
 mod slug;
+mod staging;
 #[cfg(test)]
 mod tests;
 
@@ -134,7 +135,8 @@ pub struct Sealed {
 
 /// Seals a campaign; sealing the same content again returns the snapshot that is there.
 ///
-/// Holds a key per row and at most some 128 MiB of rows in memory.
+/// Holds a key per row and at most some 128 MiB of rows in memory. Dropping the future ends the work
+/// at its next step and leaves no snapshot.
 ///
 /// # Errors
 /// [`SealError::Incomplete`] when a sample has no final row yet, another when the store fails or a

@@ -93,6 +93,9 @@ pub(crate) enum Command {
     /// Seal and show datasets.
     #[command(subcommand)]
     Dataset(DatasetCommand),
+    /// Look at where datasets live.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// List and show the built-in suites of prompts.
     #[command(subcommand)]
     Suites(SuitesCommand),
@@ -216,6 +219,29 @@ pub(crate) struct Show {
     /// A sample id: shows its rows.
     #[arg(long, value_name = "SAMPLE-ID")]
     pub(crate) row: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Commands on stores.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Try what a store guarantees, below a scratch folder that is removed again.
+    #[command(
+        after_help = "Example: retort store doctor s3://bucket/prefix\n\n\
+        Credentials come from the environment: AWS_*, GOOGLE_*, AZURE_*.\n\
+        Exit codes: 0 everything holds that Retort relies on, 1 something does not."
+    )]
+    Doctor(Doctor),
+}
+
+/// Arguments of `store doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The store: a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix; the
+    /// configured one unless given.
+    pub(crate) url: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -39,11 +39,16 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let rows: u64 = arguments.next().unwrap_or_else(|| "100000".to_owned()).parse()?;
+    let rows: u64 = arguments
+        .next()
+        .unwrap_or_else(|| "100000".to_owned())
+        .parse()?;
     let folder = arguments.next().unwrap_or_else(|| "seal-scale".to_owned());
     let rows = rows / (MODELS * DRAWS) * (MODELS * DRAWS);
     let store = Store::open(&folder)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let campaign = CampaignId::new("scale")?;
     say(&format!("{rows} responses of {MODELS} models in {folder}"));
     runtime.block_on(generate(&store, &campaign, rows))?;
@@ -52,14 +57,20 @@ fn main() -> Result<()> {
     let begun = cpu_seconds()?;
     let copied = copy(&segments, &Path::new(&folder).join("copy"))?;
     let copying = cpu_seconds()? - begun;
-    say(&format!("copying  {copying:.1} s of CPU, {} MiB of segments", copied >> 20));
+    say(&format!(
+        "copying  {copying:.1} s of CPU, {} MiB of segments",
+        copied >> 20
+    ));
 
     reset_peak();
     let begun = cpu_seconds()?;
     let sealed = runtime.block_on(seal(&store, &input(&campaign, rows)?, &|_| {}))?;
     let sealing = cpu_seconds()? - begun;
     let peak = peak_mib()?;
-    say(&format!("sealing  {sealing:.1} s of CPU, {peak} MiB resident at most, {}", sealed.path));
+    say(&format!(
+        "sealing  {sealing:.1} s of CPU, {peak} MiB resident at most, {}",
+        sealed.path
+    ));
     say(&format!("ratio    {:.2}", sealing / copying));
     Ok(())
 }
@@ -78,7 +89,10 @@ fn copy(from: &Path, to: &Path) -> Result<u64> {
     for day in days {
         for entry in std::fs::read_dir(day.path())? {
             let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
             let Some((_, table)) = SegmentName::parse(name) else {
                 continue;
             };
@@ -112,7 +126,11 @@ async fn generate(store: &Store, campaign: &CampaignId, rows: u64) -> Result<()>
         // 7 has no divisor in common with 300, so this is an order of the block.
         let within = (within * 7 + question * 131) % block;
         let at = START + i64::try_from(position)? * 3_000;
-        records.push(record(campaign, (question, within / DRAWS, within % DRAWS), at)?);
+        records.push(record(
+            campaign,
+            (question, within / DRAWS, within % DRAWS),
+            at,
+        )?);
         if records.len() as u64 == FLUSH_ROWS || position + 1 == rows {
             flush(store, campaign, &records, position).await?;
             records.clear();
@@ -158,7 +176,10 @@ fn record(
     let input = prompt(question);
     let (prompt_digest, arm) = (input.digest(), Digest::of(b"arm"));
     let name = format!("org/model-{model:02}").parse()?;
-    let (draws, index) = (u32::try_from(draw)?, (question * MODELS + model) * DRAWS + draw);
+    let (draws, index) = (
+        u32::try_from(draw)?,
+        (question * MODELS + model) * DRAWS + draw,
+    );
     let sample_id = SampleId::of(&SampleKey {
         campaign,
         model: &name,
@@ -186,14 +207,21 @@ fn record(
             arm: "default".parse()?,
             arm_digest: arm,
             system: None,
-            params: Params { temperature: Some(1.0), max_tokens: Some(300), ..Params::default() },
+            params: Params {
+                temperature: Some(1.0),
+                max_tokens: Some(300),
+                ..Params::default()
+            },
             sample_index: draws,
             store: retort_types::campaign::StoreOptions::default(),
             deadline: None,
             model: name,
             campaign: campaign.clone(),
         },
-        attempt_id: format!("{}", uuid::Uuid::from_u128((u128::from(at.unsigned_abs()) << 64) | u128::from(mix(index)))),
+        attempt_id: format!(
+            "{}",
+            uuid::Uuid::from_u128((u128::from(at.unsigned_abs()) << 64) | u128::from(mix(index)))
+        ),
         attempt_no: 1,
         outcome: Outcome::Answered,
         final_outcome: Some(Outcome::Answered),
@@ -211,7 +239,9 @@ fn record(
             due_at: time(0),
             sent_at: time(1),
             first_byte_at: time(400),
-            finished_at: Timestamp::from_micros(at + 2_000_000 + i64::try_from(mix(index) % 900_000)?),
+            finished_at: Timestamp::from_micros(
+                at + 2_000_000 + i64::try_from(mix(index) % 900_000)?,
+            ),
             client_queue_ms: Some(1.0),
             ttfb_ms: Some(399.0 + (mix(index) % 1_000) as f64 / 7.0),
             ttft_ms: None,
@@ -290,7 +320,9 @@ const fn mix(number: u64) -> u64 {
 }
 
 fn input(campaign: &CampaignId, rows: u64) -> Result<SealInput> {
-    let models: Vec<String> = (0..MODELS).map(|model| format!("org/model-{model:02}")).collect();
+    let models: Vec<String> = (0..MODELS)
+        .map(|model| format!("org/model-{model:02}"))
+        .collect();
     let document: Campaign = serde_json::from_value(serde_json::json!({
         "id": campaign,
         "purpose": "to measure sealing",
@@ -311,7 +343,10 @@ fn input(campaign: &CampaignId, rows: u64) -> Result<SealInput> {
         plan_document: b"{}".to_vec(),
         total: rows,
         prompts: prompts.collect::<Result<_>>()?,
-        models: models.iter().map(|name| model_row(name)).collect::<Result<_>>()?,
+        models: models
+            .iter()
+            .map(|name| model_row(name))
+            .collect::<Result<_>>()?,
     })
 }
 
@@ -339,7 +374,12 @@ fn cpu_seconds() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     // The name in parentheses may hold anything; fields 14 and 15 are counted from after it.
     let rest = stat.rsplit_once(") ").ok_or("no statistics")?.1;
-    let ticks: Vec<f64> = rest.split(' ').skip(11).take(2).map(str::parse).collect::<std::result::Result<_, _>>()?;
+    let ticks: Vec<f64> = rest
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(str::parse)
+        .collect::<std::result::Result<_, _>>()?;
     Ok(ticks.iter().sum::<f64>() / TICKS)
 }
 
@@ -351,6 +391,8 @@ fn reset_peak() {
 fn peak_mib() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no peak")?;
+    let kib = line
+        .and_then(|line| line.split_whitespace().next())
+        .ok_or("no peak")?;
     Ok(kib.parse::<u64>()? >> 10)
 }

@@ -316,13 +316,24 @@ impl Store {
     /// Wraps the failure of a request that names no object which could be missing: beyond this
     /// machine it is the bucket that is not there.
     fn refused(&self, doing: &'static str, path: &str, error: object_store::Error) -> StoreError {
-        if self.folder.is_none() && matches!(error, object_store::Error::NotFound { .. }) {
+        if self.folder.is_none() && is_absent(&error) {
             return StoreError::NoBucket {
                 url: self.url.to_string(),
             };
         }
         wrap(doing, path, error)
     }
+}
+
+/// Returns whether a store says that something is not there. Of listings the interface passes that
+/// on as text only.
+fn is_absent(error: &object_store::Error) -> bool {
+    if matches!(error, object_store::Error::NotFound { .. }) {
+        return true;
+    }
+    let text = error.to_string();
+    let codes = ["404 Not Found", "NoSuchBucket", "ContainerNotFound"];
+    codes.iter().any(|code| text.contains(code))
 }
 
 /// Gives an upload up, so that its parts take no room. A store that fails cannot be told; its

@@ -228,11 +228,9 @@ pub(crate) struct Show {
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
     /// Try what a store guarantees, below a scratch folder that is removed again.
-    #[command(
-        after_help = "Example: retort store doctor s3://bucket/prefix\n\n\
+    #[command(after_help = "Example: retort store doctor s3://bucket/prefix\n\n\
         Credentials come from the environment: AWS_*, GOOGLE_*, AZURE_*.\n\
-        Exit codes: 0 everything holds that Retort relies on, 1 something does not."
-    )]
+        Exit codes: 0 everything holds that Retort relies on, 1 something does not.")]
     Doctor(Doctor),
 }
 

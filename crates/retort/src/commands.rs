@@ -21,7 +21,6 @@ use crate::config::{self, Flags, Loaded};
 use crate::failure::Failure;
 
 /// What every command is given. Not printable: the environment holds secrets.
-#[expect(missing_debug_implementations, reason = "the environment holds secrets")]
 pub(crate) struct Context {
     pub(crate) loaded: Loaded,
     /// The process's variables, from which stores take their credentials.

@@ -13,6 +13,7 @@ use super::gather::{Chunk, Span, chunk_length, slices};
 use super::keys::{Chosen, Final, InputFile, Keys};
 use super::manifest::{MANIFEST_FILE, Manifest, SUMS_FILE, merkle_root, sha256_sums};
 use super::output::{Output, Part};
+use super::spill::{SPILLS_MAX, Spill, spill};
 use super::staging::Staging;
 use super::{SealInput, SealProgress, SealStage, Sealed, model_slugs};
 use crate::columns::Reader;
@@ -225,34 +226,57 @@ impl Job {
             .enumerate()
             .flat_map(|(group, (_, spans))| slices(spans).into_iter().map(move |s| (group, s)))
             .unzip();
+        let mut chunks = Vec::new();
+        let mut rest = all.as_slice();
+        while !rest.is_empty() {
+            let (now, after) = rest.split_at(chunk_length(rest, &chosen.files));
+            chunks.push(now);
+            rest = after;
+        }
         let mut part: Option<(usize, Part)> = None;
         let (mut at, mut done) = (0, 0);
-        while let Some(rest) = all.get(at..).filter(|rest| !rest.is_empty()) {
-            let (now, _) = rest.split_at(chunk_length(rest, &chosen.files));
-            let open = |path: &str| Ok(self.handle.block_on(Source::open(&self.store, path))?);
-            let chunk = Chunk::read(table, &chosen.files, now, open)?;
-            for (slice, group) in now.iter().zip(folders.iter().skip(at)) {
-                let writing = match part.take() {
-                    Some((of, part)) if of == *group => part,
-                    before => {
-                        if let Some((_, mut before)) = before {
-                            output.finish(&mut before)?;
-                        }
-                        let folder = groups.get(*group).map(|(folder, _)| folder.clone());
-                        Part::new(table, folder.unwrap_or_default())
-                    }
+        for several in chunks.chunks(SPILLS_MAX) {
+            let mut spills = self.spill(table, chosen, several)?.into_iter();
+            for now in several {
+                let chunk = match spills.next() {
+                    Some(spill) => spill.load()?,
+                    None => Chunk::read(table, &chosen.files, now, |path| self.open(path))?,
                 };
-                let (_, part) = part.insert((*group, writing));
-                chunk.write(slice, &mut |slice| Ok(output.write(part, &slice)?))?;
-                done += rows(slice);
-                self.tell(stage_of(table), done, total)?;
+                for (slice, group) in now.iter().zip(folders.iter().skip(at)) {
+                    let folder = groups.get(*group).map_or("", |(folder, _)| folder);
+                    let part = output.part_of(&mut part, *group, table, folder)?;
+                    chunk.write(slice, &mut |slice| Ok(output.write(part, &slice)?))?;
+                    done += rows(slice);
+                    self.tell(stage_of(table), done, total)?;
+                }
+                at += now.len();
             }
-            at += now.len();
         }
         if let Some((_, mut part)) = part {
             output.finish(&mut part)?;
         }
         Ok(())
+    }
+
+    fn open(&self, path: &str) -> Result<Source, DatasetError> {
+        Ok(self.handle.block_on(Source::open(&self.store, path))?)
+    }
+
+    /// Puts the rows of `chunks` aside; a single one is read when its turn comes.
+    fn spill(
+        &self,
+        table: Table,
+        chosen: &Chosen,
+        chunks: &[&[&[Span]]],
+    ) -> Result<Vec<Spill>, DatasetError> {
+        if chunks.len() < 2 {
+            return Ok(Vec::new());
+        }
+        // Beside the snapshot, where as much room is needed anyway.
+        let snapshots = snapshots_folder(&self.input.campaign.id);
+        let folder = self.store.local_path(&snapshots);
+        let mut open = |path: &str| self.open(path);
+        spill(table, &chosen.files, chunks, folder.as_deref(), &mut open)
     }
 
     /// Finds the tokens of the chosen rows, beside the `responses` file each row came from.
@@ -275,7 +299,7 @@ impl Job {
                 let what = format!("its log probabilities, `{path}`, are not there");
                 return Err(DatasetError::damaged(responses.path(), what).into());
             };
-            let source = self.handle.block_on(Source::open(&self.store, &path))?;
+            let source = self.open(&path)?;
             found.insert(file, token_runs(source, &path, tokens)?);
         }
         let mut groups = Vec::new();

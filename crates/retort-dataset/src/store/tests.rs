@@ -150,7 +150,11 @@ async fn failures_that_pass_are_ridden_out() {
         Fault::CutAnswer,
     ] {
         // One that is slow is not asked again.
-        let times = if matches!(fault, Fault::Slow(_)) { 1 } else { 2 };
+        let times = if matches!(fault, Fault::Slow(_)) {
+            1
+        } else {
+            2
+        };
         server.inject(std::iter::repeat_n(fault, times));
         store.put("x", format!("{fault:?}").into()).await.unwrap();
         assert_eq!(server.faults_left(), 0, "{fault:?}");

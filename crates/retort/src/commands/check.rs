@@ -43,7 +43,7 @@ pub(crate) async fn check(context: &Context, args: &Check) -> Result<u8, Failure
     let targets = secrets::targets(&loaded.resolved.endpoints)?;
     let client = HttpClient::new(config.client.clone(), SOFTWARE, Arc::clone(&context.clock))?;
     check_addresses(&client, &loaded.resolved)?;
-    files::store(config)?;
+    files::store(context)?;
     let mut results = Vec::new();
     for model in &loaded.plan.campaign().models {
         let Some(target) = targets.get(model) else {

@@ -34,12 +34,20 @@ pub(crate) async fn doctor(context: &Context, args: &Doctor) -> Result<u8, Failu
             "this store does not keep what Retort relies on"
         };
         line(&format!("\n{}: {told}", report.store));
-        if report.checks.iter().any(|check| !check.needed && check.found != Found::Holds) {
-            line("Retort does not rely on conditional puts: two coordinators may duplicate work there, never damage it");
+        if report
+            .checks
+            .iter()
+            .any(|check| !check.needed && check.found != Found::Holds)
+        {
+            line(
+                "Retort does not rely on conditional puts: two coordinators may duplicate work there, never damage it",
+            );
         }
     }
     if let Some(left) = &report.left_behind {
-        note(&format!("warning: the scratch folder could not be removed: {left}"));
+        note(&format!(
+            "warning: the scratch folder could not be removed: {left}"
+        ));
     }
     Ok(if report.fit { 0 } else { FAILED })
 }

@@ -7,6 +7,8 @@
     reason = "a test ends where its world breaks"
 )]
 
+#[path = "../../../retort-dataset/tests/support/s3.rs"]
+mod s3;
 #[path = "../support/world.rs"]
 mod support;
 
@@ -17,3 +19,4 @@ mod first;
 mod hostile;
 mod resume;
 mod secrets;
+mod store;

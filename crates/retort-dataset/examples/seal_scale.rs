@@ -188,36 +188,42 @@ fn record(
         sample_index: draws,
         round: 0,
     });
+    let sample = Sample {
+        sample_id,
+        plan_hash: plan_hash(),
+        index,
+        block_id: u32::try_from(question)?,
+        order_in_block: u32::try_from(model * DRAWS + draw)?,
+        round: 0,
+        endpoint: Digest::of(b"endpoint"),
+        domain: "domain".parse()?,
+        suite: "objects".parse()?,
+        prompt_id: format!("objects-{question:05}"),
+        prompt_digest,
+        input,
+        arm: "default".parse()?,
+        arm_digest: arm,
+        system: None,
+        params: Params {
+            temperature: Some(1.0),
+            max_tokens: Some(300),
+            ..Params::default()
+        },
+        sample_index: draws,
+        store: retort_types::campaign::StoreOptions::default(),
+        deadline: None,
+        model: name,
+        campaign: campaign.clone(),
+    };
+    attempt(sample, at)
+}
+
+fn attempt(sample: Sample, at: i64) -> Result<AttemptRecord> {
+    let (index, request_model) = (sample.index, sample.model.to_string());
     let time = |ms: i64| Some(Timestamp::from_micros(at + ms * 1_000));
     let hash = |what: &str| Some(Digest::of(format!("{what}{index}").as_bytes()).to_string());
     Ok(AttemptRecord {
-        sample: Sample {
-            sample_id,
-            plan_hash: plan_hash(),
-            index,
-            block_id: u32::try_from(question)?,
-            order_in_block: u32::try_from(model * DRAWS + draw)?,
-            round: 0,
-            endpoint: Digest::of(b"endpoint"),
-            domain: "domain".parse()?,
-            suite: "objects".parse()?,
-            prompt_id: format!("objects-{question:05}"),
-            prompt_digest,
-            input,
-            arm: "default".parse()?,
-            arm_digest: arm,
-            system: None,
-            params: Params {
-                temperature: Some(1.0),
-                max_tokens: Some(300),
-                ..Params::default()
-            },
-            sample_index: draws,
-            store: retort_types::campaign::StoreOptions::default(),
-            deadline: None,
-            model: name,
-            campaign: campaign.clone(),
-        },
+        sample,
         attempt_id: format!(
             "{}",
             uuid::Uuid::from_u128((u128::from(at.unsigned_abs()) << 64) | u128::from(mix(index)))
@@ -229,7 +235,7 @@ fn record(
         asked: Asked {
             provider: "provider".parse()?,
             account: "account".parse()?,
-            request_model: format!("model-{model:02}"),
+            request_model,
             endpoint_host: "api.example.org".to_owned(),
             wire_protocol: WireProtocol::OpenaiChat,
             streamed: false,
@@ -296,7 +302,7 @@ fn text(seed: u64) -> String {
     while text.len() < 1_024 {
         state = mix(state);
         // The product of two even draws prefers small numbers: few words are common.
-        let word = (state & 0x3fff) * ((state >> 14) & 0x3fff) >> 16;
+        let word = ((state & 0x3fff) * ((state >> 14) & 0x3fff)) >> 16;
         let mut rest = word;
         loop {
             let syllable = usize::try_from(rest % 16).unwrap_or(0);
@@ -311,7 +317,7 @@ fn text(seed: u64) -> String {
     text
 }
 
-/// Mixes the bits of a number (the last step of SplitMix64).
+/// Mixes the bits of a number (the last step of `SplitMix64`).
 const fn mix(number: u64) -> u64 {
     let a = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let b = (a ^ (a >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

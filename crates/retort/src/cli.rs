@@ -237,8 +237,7 @@ pub(crate) enum StoreCommand {
 /// Arguments of `store doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
-    /// The store: a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix; the
-    /// configured one unless given.
+    /// The store: a folder or a URL as for `--store`; the configured one unless given.
     pub(crate) url: Option<String>,
     /// Print JSON.
     #[arg(long)]

@@ -330,7 +330,7 @@ fn has_credentials(kind: Kind, environment: &Environment) -> bool {
             .get(*name)
             .is_some_and(|value| !value.is_empty())
     };
-    if kind.credentials().iter().any(|name| is_set(&name)) {
+    if kind.credentials().iter().any(is_set) {
         return true;
     }
     let home = environment.get("HOME").map(Path::new);

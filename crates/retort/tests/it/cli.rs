@@ -34,6 +34,8 @@ fn help_of_every_command() {
         &["dataset"],
         &["dataset", "seal"],
         &["dataset", "show"],
+        &["store"],
+        &["store", "doctor"],
         &["suites"],
         &["suites", "show"],
         &["schema"],

@@ -15,15 +15,40 @@ pub enum StoreError {
         /// What was asked for.
         path: String,
     },
-    /// The address names a kind of store that this build cannot open.
+    /// The address names a kind of store that there is none of.
     #[error(
-        "failed to open store `{url}`: `{scheme}` stores are not supported, only folders (a path or file:///...)"
+        "failed to open store `{url}`: there are no `{scheme}` stores, only folders (a path or file:///…), s3://, gs:// and az://"
     )]
     Unsupported {
         /// The address as given.
         url: String,
         /// Its scheme.
         scheme: String,
+    },
+    /// Nothing says with which credentials the store is to be asked.
+    #[error("failed to open store `{url}`: no credentials, set {usual}")]
+    NoCredentials {
+        /// The address as given.
+        url: String,
+        /// The variables that usually name them.
+        usual: &'static str,
+    },
+    /// The store has no such bucket or container.
+    #[error("there is no bucket behind `{url}`")]
+    NoBucket {
+        /// The store's address.
+        url: String,
+    },
+    /// The store does not let these credentials do this.
+    #[error("not allowed to {doing} `{path}`")]
+    Forbidden {
+        /// What was attempted.
+        doing: &'static str,
+        /// On which object or folder.
+        path: String,
+        /// What the store said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The address is not one.
     #[error("failed to open store `{url}`: {rule}")]
@@ -50,6 +75,25 @@ impl StoreError {
     /// Returns whether the object is simply not there.
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
+    }
+
+    /// Returns what a person can do about it, where something is known.
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoCredentials { .. } => Some(
+                "export them; on a machine with a role of its own set `store_access.instance_credentials = true`",
+            ),
+            Self::NoBucket { .. } => {
+                Some("create the bucket, or correct --store, the region or `store_access.endpoint`")
+            }
+            Self::Forbidden { .. } => Some(
+                "the credentials must be valid there and may list, read, write and delete below the store's prefix; `retort store doctor` tries each",
+            ),
+            Self::NotFound { .. }
+            | Self::Unsupported { .. }
+            | Self::InvalidUrl { .. }
+            | Self::Failed { .. } => None,
+        }
     }
 }
 

@@ -26,5 +26,5 @@ pub use ledger::{Ledger, LedgerRow, rebuild};
 pub use seal::{ModelRow, Origin, SealInput, SealProgress, Sealed, ServedBy, seal};
 pub use snapshot::{ModelSummary, Snapshot};
 pub use spool::Spool;
-pub use store::Store;
+pub use store::{Store, StoreSettings};
 pub use writer::{Committed, CommittedRecord, Recovered, Writer, WriterSettings, WriterStatus};

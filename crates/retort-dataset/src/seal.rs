@@ -15,6 +15,8 @@ mod keys;
 mod manifest;
 mod output;
 mod slug;
+mod spill;
+mod staging;
 #[cfg(test)]
 mod tests;
 
@@ -167,7 +169,9 @@ pub struct Sealed {
 
 /// Seals a campaign; sealing the same content again returns the snapshot that is there.
 ///
-/// Holds a key per row and at most some 128 MiB of rows in memory.
+/// Holds a key per row and at most some 128 MiB of rows in memory; larger tables are sorted by way of
+/// temporary files, beside the snapshot in a folder, else where the system keeps such files. Dropping the future ends the work
+/// at its next step and leaves no snapshot.
 ///
 /// # Errors
 /// [`SealError::Incomplete`] when a sample has no final row yet, another when the store fails or a

@@ -4,6 +4,12 @@
 //! `attempts`, `responses`, so a reader that sees a row of `responses` has its tokens and its
 //! attempt. A worker that dies in between writes the same records again under another stem; rows
 //! without their `responses` sibling are then met twice and told apart by `attempt_id`.
+//!
+//! While a crawl runs, its workers replace their small segments by larger ones. Whoever queries
+//! `segments/**/*.responses.parquet` live, with DuckDB as an example, therefore sees every stored
+//! reply at least once; for a moment, or after a crash, some twice (`select distinct on
+//! (attempt_id)` sets that right); and a query that began before a file was replaced may end with
+//! an error about a file that is gone, and can be run again.
 
 mod name;
 mod read;
@@ -12,5 +18,5 @@ mod write;
 pub use name::{SegmentName, worker_slug};
 pub use read::{Batches, Source, read};
 pub(crate) use read::{Wanted, metadata, read_wanted};
-pub use write::{Encoded, encode};
+pub use write::{Encoded, encode, writer_properties};
 pub(crate) use write::{Metadata, properties};

@@ -1,23 +1,36 @@
 //! Where datasets live: a thin layer over object storage with durable writes.
 //!
 //! Paths are relative to the store's address and use `/`. Nothing rests on conditional writes:
-//! names that must not clash carry random parts, and what is written twice is the same bytes.
+//! names that must not clash carry random parts, and what is written twice is the same bytes. An
+//! object is there as a whole or not at all, also when it is sent in parts.
+
+mod connect;
+pub mod doctor;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use retort_types::{CampaignId, Timestamp};
 
 use crate::{DatasetError, StoreError};
+
+pub use connect::{Environment, StoreSettings};
+
+/// Parts of one object that are on their way at the same time: with parts of 8 MiB, 32 MiB that
+/// are in memory anyway.
+const PARTS_AT_ONCE: usize = 4;
 
 /// A store: a folder of this machine, or anything else that speaks the `object_store` interface.
 #[derive(Clone)]
@@ -26,6 +39,8 @@ pub struct Store {
     url: Arc<str>,
     /// The folder behind it, which allows partial reads without a copy and renames of folders.
     folder: Option<Arc<FilePath>>,
+    /// Bytes above which an object is sent in parts of this size.
+    part_bytes: Option<NonZeroUsize>,
 }
 
 impl fmt::Debug for Store {
@@ -41,21 +56,26 @@ pub struct ObjectInfo {
     pub path: String,
     /// Its length in bytes.
     pub size: u64,
+    /// When it was last written, by the store's clock.
+    pub written_at: Timestamp,
 }
 
 impl Store {
-    /// Opens the store at `url`: `file:///a/folder` or the path of a folder, which is created.
+    /// Opens the folder at `url` (a path or `file:///a/folder`), which is created.
     ///
     /// # Errors
-    /// When the address is not one, names another kind of store, or the folder cannot be made.
+    /// As [`Store::connect`], and when the store is beyond this machine: that needs credentials.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        let folder = folder_of(url)?;
-        std::fs::create_dir_all(&folder).map_err(|source| StoreError::Failed {
+        Self::connect(url, &StoreSettings::default(), &Environment::new())
+    }
+
+    fn open_folder(folder: &FilePath) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(folder).map_err(|source| StoreError::Failed {
             doing: "create folder",
             path: folder.display().to_string(),
             source: Box::new(source),
         })?;
-        Self::open_existing(&folder)
+        Self::open_existing(folder)
     }
 
     /// Opens the store in `folder`, which must be there.
@@ -76,6 +96,7 @@ impl Store {
             inner: Arc::new(inner),
             url: url.into(),
             folder: Some(folder.into()),
+            part_bytes: None,
         })
     }
 
@@ -85,6 +106,27 @@ impl Store {
             inner,
             url: url.into(),
             folder: None,
+            part_bytes: None,
+        }
+    }
+
+    /// Sends objects of more than `part_bytes` in parts of that size.
+    #[must_use]
+    pub const fn with_parts(mut self, part_bytes: NonZeroUsize) -> Self {
+        self.part_bytes = Some(part_bytes);
+        self
+    }
+
+    /// Returns the store with another between it and whoever asks; partial reads and renames of a
+    /// folder stay what they are.
+    #[cfg(test)]
+    pub(crate) fn wrapped(
+        &self,
+        wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>,
+    ) -> Self {
+        Self {
+            inner: wrap(Arc::clone(&self.inner)),
+            ..self.clone()
         }
     }
 
@@ -103,11 +145,38 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.inner
-            .put(&location(path)?, bytes.into())
-            .await
-            .map_err(|error| wrap("store", path, error))?;
-        Ok(())
+        let at = location(path)?;
+        let stored = match self.part_bytes {
+            Some(part) if bytes.len() > part.get() => self.put_parts(&at, bytes, part).await,
+            _ => self.inner.put(&at, bytes.into()).await.map(drop),
+        };
+        stored.map_err(|error| self.refused("store", path, error))
+    }
+
+    /// Stores `bytes` part by part; readers see nothing until the last part is there.
+    async fn put_parts(
+        &self,
+        at: &Path,
+        mut bytes: Bytes,
+        part: NonZeroUsize,
+    ) -> object_store::Result<()> {
+        let mut upload = self.inner.put_multipart(at).await?;
+        let mut parts = Vec::with_capacity(bytes.len().div_ceil(part.get()));
+        while !bytes.is_empty() {
+            let next = bytes.split_to(part.get().min(bytes.len()));
+            parts.push(upload.put_part(next.into()));
+        }
+        let sent = futures_util::stream::iter(parts)
+            .buffer_unordered(PARTS_AT_ONCE)
+            .try_collect::<()>()
+            .await;
+        match sent {
+            Ok(()) => upload.complete().await.map(drop),
+            Err(error) => {
+                abandon(upload).await;
+                Err(error)
+            }
+        }
     }
 
     /// Stores `bytes` at `path` unless something is there, and returns whether it did.
@@ -118,14 +187,28 @@ impl Store {
     /// When the store fails.
     pub async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Result<bool, StoreError> {
         let options = PutOptions::from(PutMode::Create);
-        match self
-            .inner
-            .put_opts(&location(path)?, bytes.into(), options)
-            .await
-        {
+        let at = location(path)?;
+        let payload = bytes.clone().into();
+        match self.inner.put_opts(&at, payload, options).await {
             Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(error) => Err(wrap("store", path, error)),
+            Err(
+                object_store::Error::AlreadyExists { .. }
+                | object_store::Error::Precondition { .. },
+            ) => Ok(false),
+            Err(
+                object_store::Error::NotImplemented { .. }
+                | object_store::Error::NotSupported { .. },
+            ) => self.put_unless_seen(path, bytes).await,
+            Err(error) => Err(self.refused("store", path, error)),
+        }
+    }
+
+    /// What is left to do where the store knows no conditions: look first.
+    async fn put_unless_seen(&self, path: &str, bytes: Bytes) -> Result<bool, StoreError> {
+        match self.get(path).await {
+            Ok(_) => Ok(false),
+            Err(error) if error.is_not_found() => self.put(path, bytes).await.map(|()| true),
+            Err(error) => Err(error),
         }
     }
 
@@ -171,6 +254,7 @@ impl Store {
             .map_ok(|meta| ObjectInfo {
                 path: meta.location.to_string(),
                 size: meta.size,
+                written_at: Timestamp::from_micros(meta.last_modified.timestamp_micros()),
             })
             .try_collect()
             .await;
@@ -179,8 +263,8 @@ impl Store {
                 objects.sort();
                 Ok(objects)
             }
-            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
-            Err(error) => Err(wrap("list", prefix, error)),
+            Err(object_store::Error::NotFound { .. }) if self.folder.is_some() => Ok(Vec::new()),
+            Err(error) => Err(self.refused("list", prefix, error)),
         }
     }
 
@@ -208,7 +292,7 @@ impl Store {
             .inner
             .list_with_delimiter(Some(&location(prefix)?))
             .await;
-        let listed = listed.map_err(|error| wrap("list", prefix, error))?;
+        let listed = listed.map_err(|error| self.refused("list", prefix, error))?;
         let name = |path: &Path| path.filename().map(str::to_owned);
         let mut folders: Vec<String> = listed.common_prefixes.iter().filter_map(name).collect();
         let objects = listed.objects.iter();
@@ -227,6 +311,36 @@ impl Store {
             .copy(&location(from)?, &location(to)?)
             .await
             .map_err(|error| wrap("copy", from, error))
+    }
+
+    /// Wraps the failure of a request that names no object which could be missing: beyond this
+    /// machine it is the bucket that is not there.
+    fn refused(&self, doing: &'static str, path: &str, error: object_store::Error) -> StoreError {
+        if self.folder.is_none() && is_absent(&error) {
+            return StoreError::NoBucket {
+                url: self.url.to_string(),
+            };
+        }
+        wrap(doing, path, error)
+    }
+}
+
+/// Returns whether a store says that something is not there. Of listings the interface passes that
+/// on as text only.
+fn is_absent(error: &object_store::Error) -> bool {
+    if matches!(error, object_store::Error::NotFound { .. }) {
+        return true;
+    }
+    let text = error.to_string();
+    let codes = ["404 Not Found", "NoSuchBucket", "ContainerNotFound"];
+    codes.iter().any(|code| text.contains(code))
+}
+
+/// Gives an upload up, so that its parts take no room. A store that fails cannot be told; its
+/// rules for old uploads apply then.
+async fn abandon(mut upload: Box<dyn MultipartUpload>) {
+    if let Err(error) = upload.abort().await {
+        tracing::debug!(error = %error, "an upload that broke off could not be given up");
     }
 }
 
@@ -275,106 +389,24 @@ impl From<StoreError> for object_store::Error {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is the interface's and open; whatever else it says is a failure"
+)]
 fn wrap(doing: &'static str, path: &str, error: object_store::Error) -> StoreError {
-    if matches!(error, object_store::Error::NotFound { .. }) {
-        return StoreError::NotFound {
-            path: path.to_owned(),
-        };
-    }
-    StoreError::Failed {
-        doing,
-        path: path.to_owned(),
-        source: Box::new(error),
-    }
-}
-
-fn folder_of(url: &str) -> Result<PathBuf, StoreError> {
-    let invalid = |rule| StoreError::InvalidUrl {
-        url: url.to_owned(),
-        rule,
-    };
-    if url.trim().is_empty() {
-        return Err(invalid("the address is empty"));
-    }
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return Ok(PathBuf::from(url));
-    };
-    if scheme != "file" {
-        return Err(StoreError::Unsupported {
-            url: url.to_owned(),
-            scheme: scheme.to_owned(),
-        });
-    }
-    if rest.starts_with('/') {
-        Ok(PathBuf::from(rest))
-    } else {
-        Err(invalid("a file address has three slashes: file:///folder"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(dir: &tempfile::TempDir) -> Store {
-        Store::open(dir.path().to_str().expect("a path in UTF-8")).expect("a folder opens")
-    }
-
-    #[tokio::test]
-    async fn stores_reads_lists_and_deletes() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir);
-        store.put("a/b/2.json", "two".into()).await.unwrap();
-        store.put("a/1.json", "one".into()).await.unwrap();
-        store.put("ab/3.json", "three".into()).await.unwrap();
-        assert_eq!(store.list("a").await.unwrap(), ["a/1.json", "a/b/2.json"]);
-        assert_eq!(store.list("nothing").await.unwrap(), Vec::<String>::new());
-        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-        let listed = store.list_folder("a").await.unwrap();
-        assert_eq!(listed, (names(&["b"]), names(&["1.json"])));
-        let listed = store.list_folder("nothing").await.unwrap();
-        assert_eq!(listed, (names(&[]), names(&[])));
-        assert_eq!(store.get("a/1.json").await.unwrap(), "one");
-        assert_eq!(store.get_range("ab/3.json", 1..3).await.unwrap(), "hr");
-        store.copy("a/1.json", "c/1.json").await.unwrap();
-        store.delete("a/1.json").await.unwrap();
-        store.delete("a/1.json").await.unwrap();
-        assert!(store.get("a/1.json").await.unwrap_err().is_not_found());
-        assert_eq!(store.get("c/1.json").await.unwrap(), "one");
-        let file = store.local_path("c/1.json").unwrap();
-        assert_eq!(std::fs::read(file).unwrap(), b"one");
-    }
-
-    #[tokio::test]
-    async fn a_second_creation_is_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir);
-        assert!(store.put_if_absent("x", "1".into()).await.unwrap());
-        assert!(!store.put_if_absent("x", "2".into()).await.unwrap());
-        assert_eq!(store.get("x").await.unwrap(), "1");
-    }
-
-    #[tokio::test]
-    async fn a_path_cannot_leave_the_store() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir);
-        assert!(store.put("../x", "1".into()).await.is_err());
-        assert!(store.get("a/../../x").await.is_err());
-    }
-
-    #[test]
-    fn addresses() {
-        let message = |url: &str| Store::open(url).unwrap_err().to_string();
-        insta::assert_snapshot!(
-            [message("s3://bucket/x"), message("file://x"), message("")].join("\n"),
-            @r"
-        failed to open store `s3://bucket/x`: `s3` stores are not supported, only folders (a path or file:///...)
-        failed to open store `file://x`: a file address has three slashes: file:///folder
-        failed to open store ``: the address is empty
-        "
-        );
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("file://{}/new", dir.path().display());
-        assert!(Store::open(&url).unwrap().url().ends_with("/new"));
+    let path = path.to_owned();
+    match error {
+        object_store::Error::NotFound { .. } => StoreError::NotFound { path },
+        object_store::Error::PermissionDenied { .. }
+        | object_store::Error::Unauthenticated { .. } => StoreError::Forbidden {
+            doing,
+            path,
+            source: Box::new(error),
+        },
+        error => StoreError::Failed {
+            doing,
+            path,
+            source: Box::new(error),
+        },
     }
 }

@@ -1,5 +1,9 @@
 //! Records, clocks, disks and stores for tests.
 
+pub(crate) mod faults;
+#[path = "../tests/support/s3.rs"]
+pub(crate) mod s3;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path as FilePath;
@@ -8,12 +12,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::array::{RecordBatch, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;
-use futures_util::stream::BoxStream;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult,
-};
 use retort_types::catalog::Terms;
 use retort_types::prompt::Message;
 use retort_types::record::{Asked, HttpFacts, Timing};
@@ -27,8 +25,11 @@ use retort_types::{
     Timestamp, WallClock, WireProtocol,
 };
 
+use s3::S3Server;
+
 use crate::spool::disk::{Disk, DiskFile, RealDisk};
-use crate::{ModelRow, Origin, SealInput, ServedBy, Store};
+use crate::store::Environment;
+use crate::{ModelRow, Origin, SealInput, ServedBy, Store, StoreSettings};
 
 /// The models of test campaigns; samples go round them.
 pub(crate) const MODELS: [&str; 3] = ["org/alpha", "org/beta", "gamma"];
@@ -331,6 +332,21 @@ pub(crate) fn local_store() -> (tempfile::TempDir, Store) {
     (dir, store)
 }
 
+/// Returns an S3 server with an empty store, all of which lives as long as the returned guard.
+pub(crate) fn s3_store() -> (tempfile::TempDir, S3Server, Store) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = S3Server::start(dir.path());
+    let store = s3_client(&server, &StoreSettings::default());
+    (dir, server, store)
+}
+
+/// Returns a client of `server`.
+pub(crate) fn s3_client(server: &S3Server, settings: &StoreSettings) -> Store {
+    let environment: Environment = server.environment().into_iter().collect();
+    let url = format!("s3://{}/some/prefix", s3::BUCKET);
+    Store::connect(&url, settings, &environment).expect("a client")
+}
+
 /// Returns every object of a store.
 pub(crate) async fn contents(store: &Store, folder: &str) -> BTreeMap<String, bytes::Bytes> {
     let mut contents = BTreeMap::new();
@@ -351,92 +367,6 @@ pub(crate) fn cell(batch: &RecordBatch, column: &str, row: usize) -> String {
         return Timestamp::from_micros(times.value(row)).to_string();
     }
     array_value_to_string(array, row).expect("a printable cell")
-}
-
-/// A store whose writes fail once a number of them was made.
-#[derive(Debug)]
-pub(crate) struct Failing {
-    inner: Arc<dyn ObjectStore>,
-    left: AtomicI64,
-}
-
-impl Failing {
-    /// Returns it over `inner`, with `left` writes until they fail, and as a store.
-    pub(crate) fn over(inner: Arc<dyn ObjectStore>, left: i64) -> (Arc<Self>, Store) {
-        let left = AtomicI64::new(left);
-        let failing = Arc::new(Self { inner, left });
-        let store: Arc<dyn ObjectStore> = Arc::<Self>::clone(&failing);
-        (failing, Store::over(store, "failing:"))
-    }
-
-    /// Allows `left` more writes.
-    pub(crate) fn allow(&self, left: i64) {
-        self.left.store(left, Ordering::SeqCst);
-    }
-}
-
-impl std::fmt::Display for Failing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("failing")
-    }
-}
-
-#[async_trait::async_trait]
-impl ObjectStore for Failing {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> object_store::Result<PutResult> {
-        if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
-            return Err(object_store::Error::Generic {
-                store: "failing",
-                source: "out of order".into(),
-            });
-        }
-        self.inner.put_opts(location, payload, opts).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> object_store::Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, opts).await
-    }
-
-    async fn get_opts(
-        &self,
-        location: &Path,
-        options: GetOptions,
-    ) -> object_store::Result<GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, object_store::Result<Path>>,
-    ) -> BoxStream<'static, object_store::Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(
-        &self,
-        from: &Path,
-        to: &Path,
-        options: CopyOptions,
-    ) -> object_store::Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
 }
 
 /// A disk that does a number of things, then fails at everything until it is allowed more.

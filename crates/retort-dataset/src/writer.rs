@@ -6,6 +6,7 @@
 //! which sealing tells apart by `attempt_id`. Failing disks and stores are waited for, for ever.
 
 mod committed;
+mod compact;
 mod flush;
 mod run;
 mod status;
@@ -55,6 +56,12 @@ pub struct WriterSettings {
     pub disk_retry_every: HumanDuration,
     /// Longest time between attempts to write to a store that failed; the first is after a second.
     pub store_retry_max: HumanDuration,
+    /// Small segments of one day that are made one. A listing page of object stores has a thousand
+    /// objects; 48 flushes of 5 s are three files every four minutes.
+    pub compact_files: NonZeroUsize,
+    /// Bytes from which a segment is not small any more, and from which small ones are made one
+    /// however few they are. Compacting holds about as much in memory.
+    pub compact_bytes: NonZeroU64,
 }
 
 impl Default for WriterSettings {
@@ -71,6 +78,8 @@ impl Default for WriterSettings {
             spool_max_bytes: bytes(1 << 30),
             disk_retry_every: HumanDuration(Duration::from_secs(1)),
             store_retry_max: HumanDuration(Duration::from_secs(30)),
+            compact_files: count(48),
+            compact_bytes: bytes(16 << 20),
         }
     }
 }

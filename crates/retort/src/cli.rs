@@ -102,6 +102,9 @@ pub(crate) enum Command {
     /// Seal, show, export and import datasets.
     #[command(subcommand)]
     Dataset(DatasetCommand),
+    /// Look at where datasets live.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// List and show the built-in suites of prompts.
     #[command(subcommand)]
     Suites(SuitesCommand),
@@ -245,6 +248,26 @@ pub(crate) struct Show {
     /// A sample id: shows its rows.
     #[arg(long, value_name = "SAMPLE-ID")]
     pub(crate) row: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Commands on stores.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Try what a store guarantees, below a scratch folder that is removed again.
+    #[command(after_help = "Example: retort store doctor s3://bucket/prefix\n\n\
+        Credentials come from the environment: AWS_*, GOOGLE_*, AZURE_*.\n\
+        Exit codes: 0 everything holds that Retort relies on, 1 something does not.")]
+    Doctor(Doctor),
+}
+
+/// Arguments of `store doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The store: a folder or a URL as for `--store`; the configured one unless given.
+    pub(crate) url: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -10,20 +10,23 @@ mod show;
 mod sim;
 mod status;
 mod transfer;
+mod store;
 
 use std::sync::Arc;
 
+use retort_dataset::store::Environment;
 use retort_types::WallClock;
 
-use crate::cli::{Cli, Command, ConfigCommand, DatasetCommand, Global};
+use crate::cli::{Cli, Command, ConfigCommand, DatasetCommand, Global, StoreCommand};
 use crate::clock::SystemClock;
 use crate::config::{self, Flags, Loaded};
 use crate::failure::Failure;
 
-/// What every command is given.
-#[derive(Debug)]
+/// What every command is given. Not printable: the environment holds secrets.
 pub(crate) struct Context {
     pub(crate) loaded: Loaded,
+    /// The process's variables, from which stores take their credentials.
+    pub(crate) environment: Environment,
     pub(crate) clock: Arc<dyn WallClock>,
 }
 
@@ -31,6 +34,7 @@ pub(crate) struct Context {
 pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let context = Context {
         loaded: config::load(&flags(&cli.global)?, variables())?,
+        environment: variables().collect(),
         clock: Arc::new(SystemClock),
     };
     match cli.command {
@@ -46,6 +50,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Dataset(DatasetCommand::Show(args)) => dataset::show(&context, &args).await,
         Command::Dataset(DatasetCommand::Export(args)) => transfer::export(&context, &args).await,
         Command::Dataset(DatasetCommand::Import(args)) => transfer::import(&context, &args).await,
+        Command::Store(StoreCommand::Doctor(args)) => store::doctor(&context, &args).await,
         Command::Suites(command) => show::suites(&command),
         Command::Models(command) => models::models(&context, &command),
         Command::Schema(args) => show::schema(&args),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use retort_client::ClientSettings;
 use retort_crawl::{CoordinatorSettings, WorkerSettings};
-use retort_dataset::WriterSettings;
+use retort_dataset::{StoreSettings, WriterSettings};
 use retort_pace::PaceSettings;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) coordinator: CoordinatorSettings,
     /// How replies are made durable.
     pub(crate) writer: WriterSettings,
+    /// How a store beyond this machine is reached.
+    pub(crate) store_access: StoreSettings,
 }
 
 impl Default for Config {
@@ -61,6 +63,7 @@ impl Default for Config {
             worker: WorkerSettings::default(),
             coordinator: CoordinatorSettings::default(),
             writer: WriterSettings::default(),
+            store_access: StoreSettings::default(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use retort_dataset::{DatasetError, SealError, StoreError};
+
 /// Exit code of a command that failed.
 pub(crate) const FAILED: u8 = 1;
 /// Exit code of a command that was called wrongly.
@@ -85,9 +87,31 @@ impl fmt::Display for Failure {
                 told = cause;
             }
         }
-        match &self.hint {
+        let hint = self.hint.as_deref();
+        match hint.or_else(|| self.error.chain().find_map(store_hint)) {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
         }
     }
+}
+
+/// Returns what helps against a store's failure, whichever error it hides in.
+fn store_hint(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let of_dataset = |error: &DatasetError| match error {
+        DatasetError::Store(error) => error.hint(),
+        DatasetError::Spool(_)
+        | DatasetError::Rows(_)
+        | DatasetError::Parquet { .. }
+        | DatasetError::OtherPlan { .. }
+        | DatasetError::Damaged { .. }
+        | DatasetError::System { .. }
+        | DatasetError::Closed => None,
+    };
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        return error.hint();
+    }
+    if let Some(SealError::Dataset(error)) = error.downcast_ref::<SealError>() {
+        return of_dataset(error);
+    }
+    error.downcast_ref::<DatasetError>().and_then(of_dataset)
 }

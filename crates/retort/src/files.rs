@@ -8,6 +8,7 @@ use retort_plan::{Document, Plan, Prices, Resolved, SpecError};
 use retort_sim::{Fleet, FleetSpec, FleetThread, Setup};
 use retort_types::{Campaign, Catalog, WallClock};
 
+use crate::commands::Context;
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -172,8 +173,15 @@ fn serve(path: &Path, clock: &Arc<dyn WallClock>) -> Result<FleetThread, Failure
 }
 
 /// Opens the store that the configuration names.
-pub(crate) fn store(config: &Config) -> Result<Store, Failure> {
-    Ok(Store::open(&config.store)?)
+pub(crate) fn store(context: &Context) -> Result<Store, Failure> {
+    let config = &context.loaded.config;
+    open_store(context, &config.store)
+}
+
+/// Opens the store at `url` as the configuration says.
+pub(crate) fn open_store(context: &Context, url: &str) -> Result<Store, Failure> {
+    let settings = &context.loaded.config.store_access;
+    Ok(Store::connect(url, settings, &context.environment)?)
 }
 
 /// Returns the folder where the pace of domains is kept on this machine.

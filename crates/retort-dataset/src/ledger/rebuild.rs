@@ -1,5 +1,7 @@
 //! The ledger from the segments of a campaign.
 
+use std::collections::BTreeSet;
+
 use retort_types::{CampaignId, Digest, Outcome, Timestamp};
 
 use super::Ledger;
@@ -8,6 +10,10 @@ use crate::schema::Table;
 use crate::segment::{SegmentName, Source, read};
 use crate::store::segments_folder;
 use crate::{DatasetError, Store};
+
+/// Listings of segments, the last of which finds nothing new unless they arrive all the time: one
+/// that ran while some were compacted may show neither the old ones nor the new one.
+const LISTINGS_MAX: usize = 8;
 
 /// The columns a ledger needs.
 const COLUMNS: &[&str] = &[
@@ -66,22 +72,28 @@ pub async fn rebuild(
 ) -> Result<Ledger, DatasetError> {
     let mut chosen: Vec<Option<LedgerRow>> =
         vec![None; usize::try_from(total).unwrap_or(usize::MAX)];
-    for path in store.list(&segments_folder(campaign)).await? {
-        let Some((_, Table::Responses)) = SegmentName::parse(&path) else {
-            continue;
-        };
-        let source = Source::open(store, &path).await?;
-        let rows = tokio::task::spawn_blocking(move || rows_of(source, &path, plan_hash, total))
-            .await
-            .map_err(|_| DatasetError::Closed)??;
-        for row in rows {
-            let slot = usize::try_from(row.index).ok();
-            let Some(slot) = slot.and_then(|index| chosen.get_mut(index)) else {
-                continue;
+    let mut seen = BTreeSet::new();
+    for _ in 0..LISTINGS_MAX {
+        let mut paths = store.list(&segments_folder(campaign)).await?;
+        paths.retain(|path| {
+            let table = SegmentName::parse(path).map(|(_, table)| table);
+            table == Some(Table::Responses) && !seen.contains(path)
+        });
+        if paths.is_empty() {
+            break;
+        }
+        for path in paths {
+            seen.insert(path.clone());
+            let source = match Source::open(store, &path).await {
+                // Compacted since; its rows are in a segment that the next listing shows.
+                Err(error) if error.is_not_found() => continue,
+                opened => opened?,
             };
-            if slot.as_ref().is_none_or(|old| row.rank() < old.rank()) {
-                *slot = Some(row);
-            }
+            let read = move || rows_of(source, &path, plan_hash, total);
+            let rows = tokio::task::spawn_blocking(read)
+                .await
+                .map_err(|_| DatasetError::Closed)??;
+            choose(&mut chosen, rows);
         }
     }
     let mut ledger = Ledger::new(total);
@@ -90,6 +102,18 @@ pub async fn rebuild(
         on_row(row);
     }
     Ok(ledger)
+}
+
+fn choose(chosen: &mut [Option<LedgerRow>], rows: Vec<LedgerRow>) {
+    for row in rows {
+        let slot = usize::try_from(row.index).ok();
+        let Some(slot) = slot.and_then(|index| chosen.get_mut(index)) else {
+            continue;
+        };
+        if slot.as_ref().is_none_or(|old| row.rank() < old.rank()) {
+            *slot = Some(row);
+        }
+    }
 }
 
 fn rows_of(

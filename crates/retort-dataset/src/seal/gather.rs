@@ -1,8 +1,8 @@
 //! Rows out of many files, in a given order, with bounded memory.
 //!
 //! Rows are written in slices whose borders depend on the rows alone, because Parquet pages depend
-//! on how a table is handed to the writer. Reading goes by chunks of many slices, each of which
-//! passes over the files once.
+//! on how a table is handed to the writer. Memory holds one chunk of many slices at a time; where
+//! there are several, their rows are put aside in one pass over the files.
 
 use arrow::array::{Array, AsArray as _, RecordBatch};
 use arrow::compute::interleave_record_batch;
@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::RowSelection;
 
 use super::keys::InputFile;
 use crate::schema::Table;
-use crate::segment::{Source, Wanted, read_wanted};
+use crate::segment::{Batches, Source, Wanted, read_wanted};
 use crate::{DatasetError, SealError};
 
 /// Rows of a slice.
@@ -75,7 +75,7 @@ pub(super) fn chunk_length(slices: &[&[Span]], files: &[InputFile]) -> usize {
     slices.len()
 }
 
-fn file_of(files: &[InputFile], file: u32) -> Option<&InputFile> {
+pub(super) fn file_of(files: &[InputFile], file: u32) -> Option<&InputFile> {
     files.get(usize::try_from(file).ok()?)
 }
 
@@ -89,14 +89,62 @@ pub(super) struct Chunk {
     files: Vec<FileRows>,
 }
 
+/// The wanted rows of one file.
 #[derive(Debug)]
-struct FileRows {
+pub(super) struct FileRows {
     file: u32,
     spans: Vec<(u32, usize)>,
-    batches: Vec<(usize, usize)>,
+    /// Batches by where they begin among the wanted rows.
+    pub(super) batches: Vec<(usize, usize)>,
+}
+
+impl FileRows {
+    /// Returns where the rows of `spans` will be, which are of one file and sorted.
+    pub(super) fn of(spans: &[Span]) -> Self {
+        let mut rows = Self {
+            file: spans.first().map_or(0, |span| span.file),
+            spans: Vec::with_capacity(spans.len()),
+            batches: Vec::new(),
+        };
+        let mut begin = 0;
+        for span in spans {
+            rows.spans.push((span.start, begin));
+            begin += usize::try_from(span.rows).unwrap_or(usize::MAX);
+        }
+        rows
+    }
+}
+
+/// Returns the batches of `spans` of one file, which are sorted.
+pub(super) fn read_rows(
+    table: Table,
+    file: &InputFile,
+    spans: &[Span],
+    source: Source,
+) -> Result<Batches, DatasetError> {
+    let index = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    let ranges = spans
+        .iter()
+        .map(|s| index(s.start)..index(s.start + s.rows));
+    let total = usize::try_from(file.listed.rows.unwrap_or(0)).unwrap_or(usize::MAX);
+    let is_whole = spans.iter().map(|span| index(span.rows)).sum::<usize>() == total;
+    let wanted = Wanted {
+        columns: &[],
+        rows: (!is_whole).then(|| RowSelection::from_consecutive_ranges(ranges, total)),
+    };
+    read_wanted(source, file.path(), table, wanted)
 }
 
 impl Chunk {
+    /// Returns a chunk of rows that are in memory.
+    pub(super) fn of(batches: Vec<RecordBatch>, files: Vec<FileRows>) -> Self {
+        Self {
+            lengths: batches.iter().map(row_lengths).collect(),
+            batches,
+            files,
+        }
+    }
+
     /// Reads the rows of `slices`; `open` opens a file.
     pub(super) fn read(
         table: Table,
@@ -126,27 +174,11 @@ impl Chunk {
         spans: &[Span],
         source: Source,
     ) -> Result<(), DatasetError> {
-        let index = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
-        let ranges = spans
-            .iter()
-            .map(|s| index(s.start)..index(s.start + s.rows));
-        let total = usize::try_from(file.listed.rows.unwrap_or(0)).unwrap_or(usize::MAX);
-        let wanted = Wanted {
-            columns: &[],
-            rows: Some(RowSelection::from_consecutive_ranges(ranges, total)),
-        };
-        let mut rows = FileRows {
-            file: spans.first().map_or(0, |span| span.file),
-            spans: Vec::with_capacity(spans.len()),
-            batches: Vec::new(),
-        };
-        let mut begin = 0;
-        for span in spans {
-            rows.spans.push((span.start, begin));
-            begin += index(span.rows);
-        }
+        let mut rows = FileRows::of(spans);
+        let wanted: u64 = spans.iter().map(|span| u64::from(span.rows)).sum();
+        let begin = usize::try_from(wanted).unwrap_or(usize::MAX);
         let mut read = 0;
-        for batch in read_wanted(source, file.path(), table, wanted)? {
+        for batch in read_rows(table, file, spans, source)? {
             let batch = batch?;
             rows.batches.push((read, self.batches.len()));
             read += batch.num_rows();

@@ -13,13 +13,22 @@ use super::gather::{Chunk, Span, chunk_length, slices};
 use super::keys::{Chosen, Final, InputFile, Keys};
 use super::manifest::{MANIFEST_FILE, Manifest, SUMS_FILE, merkle_root, sha256_sums};
 use super::output::{Output, Part};
+use super::spill::{SPILLS_MAX, Spill, spill};
+use super::staging::Staging;
 use super::{SealInput, SealProgress, SealStage, Sealed, model_slugs};
 use crate::columns::Reader;
 use crate::schema::{self, Table};
 use crate::segment::{Metadata, SegmentName, Source, read};
 use crate::snapshot::publish;
-use crate::store::{fresh_uuid, segments_folder, snapshots_folder};
-use crate::{DatasetError, SealError, Store, rows};
+use crate::store::{segments_folder, snapshots_folder};
+use crate::{DatasetError, SealError, Store, StoreError, rows};
+
+/// Times sealing begins anew because segments were compacted, or another sealer was done, while it
+/// read. A worker compacts every few minutes; after its campaign ended it does not.
+const ATTEMPTS_MAX: usize = 5;
+
+/// Listings of segments, the last of which finds nothing new unless they arrive all the time.
+const LISTINGS_MAX: usize = 8;
 
 /// One run of sealing.
 #[derive(Debug)]
@@ -49,32 +58,49 @@ impl Job {
     }
 
     pub(super) fn run(self) -> Result<Sealed, SealError> {
+        for _ in 1..ATTEMPTS_MAX {
+            match self.seal() {
+                Err(error) if has_moved(&error) => {}
+                done => return done,
+            }
+        }
+        self.seal()
+    }
+
+    fn seal(&self) -> Result<Sealed, SealError> {
         let chosen = self.read_keys()?.chosen()?;
-        let campaign = &self.input.campaign.id;
-        let id = fresh_uuid(retort_types::Timestamp::default())?;
-        let staging = format!("{}/.staging-{id}", snapshots_folder(campaign));
-        let sealed = self.write(&chosen, &staging);
+        let snapshots = snapshots_folder(&self.input.campaign.id);
+        let is_wanted = || !self.progress.is_closed();
+        let staging = Staging::begin(&self.store, &snapshots, &chosen.files, &is_wanted)?;
+        let sealed = self.write(&chosen, &staging.path);
         // What is left of a staging folder is in nobody's way, but takes room.
-        if let Err(error) = self
-            .handle
-            .block_on(publish::discard(&self.store, &staging))
-        {
+        if let Err(error) = self.handle.block_on(staging.end(&self.store)) {
             tracing::warn!(error = %error, "a staging folder stays");
         }
         sealed
     }
 
+    /// Reads the keys of every segment. Segments are listed again until nothing new is found: a
+    /// listing that ran while some were compacted may show neither the old ones nor the new one.
     fn read_keys(&self) -> Result<Keys, SealError> {
-        let campaign = &self.input.campaign.id;
-        let folder = segments_folder(campaign);
-        let mut paths = self.handle.block_on(self.store.list(&folder))?;
-        paths.retain(|path| SegmentName::parse(path).is_some());
+        let folder = segments_folder(&self.input.campaign.id);
         let mut keys = Keys::new(self.input.plan_hash, self.input.total);
-        let total = u64::try_from(paths.len()).unwrap_or(u64::MAX);
-        for (done, path) in (1..).zip(&paths) {
-            let bytes = self.handle.block_on(self.store.get(path))?;
-            keys.add(path, &bytes)?;
-            self.tell(SealStage::Reading, done, total);
+        let mut seen = BTreeSet::new();
+        for _ in 0..LISTINGS_MAX {
+            let mut paths = self.handle.block_on(self.store.list(&folder))?;
+            paths.retain(|path| SegmentName::parse(path).is_some() && !seen.contains(path));
+            if paths.is_empty() {
+                break;
+            }
+            let read = seen.len();
+            let total = u64::try_from(read + paths.len()).unwrap_or(u64::MAX);
+            for (done, path) in (read + 1..).zip(paths) {
+                let bytes = self.handle.block_on(self.store.get(&path))?;
+                keys.add(&path, &bytes)?;
+                seen.insert(path);
+                let done = u64::try_from(done).unwrap_or(u64::MAX);
+                self.tell(SealStage::Reading, done, total)?;
+            }
         }
         Ok(keys)
     }
@@ -202,34 +228,57 @@ impl Job {
             .enumerate()
             .flat_map(|(group, (_, spans))| slices(spans).into_iter().map(move |s| (group, s)))
             .unzip();
+        let mut chunks = Vec::new();
+        let mut rest = all.as_slice();
+        while !rest.is_empty() {
+            let (now, after) = rest.split_at(chunk_length(rest, &chosen.files));
+            chunks.push(now);
+            rest = after;
+        }
         let mut part: Option<(usize, Part)> = None;
         let (mut at, mut done) = (0, 0);
-        while let Some(rest) = all.get(at..).filter(|rest| !rest.is_empty()) {
-            let (now, _) = rest.split_at(chunk_length(rest, &chosen.files));
-            let open = |path: &str| Ok(self.handle.block_on(Source::open(&self.store, path))?);
-            let chunk = Chunk::read(table, &chosen.files, now, open)?;
-            for (slice, group) in now.iter().zip(folders.iter().skip(at)) {
-                let writing = match part.take() {
-                    Some((of, part)) if of == *group => part,
-                    before => {
-                        if let Some((_, mut before)) = before {
-                            output.finish(&mut before)?;
-                        }
-                        let folder = groups.get(*group).map(|(folder, _)| folder.clone());
-                        Part::new(table, folder.unwrap_or_default())
-                    }
+        for several in chunks.chunks(SPILLS_MAX) {
+            let mut spills = self.spill(table, chosen, several)?.into_iter();
+            for now in several {
+                let chunk = match spills.next() {
+                    Some(spill) => spill.load()?,
+                    None => Chunk::read(table, &chosen.files, now, |path| self.open(path))?,
                 };
-                let (_, part) = part.insert((*group, writing));
-                chunk.write(slice, &mut |slice| Ok(output.write(part, &slice)?))?;
-                done += rows(slice);
-                self.tell(stage_of(table), done, total);
+                for (slice, group) in now.iter().zip(folders.iter().skip(at)) {
+                    let folder = groups.get(*group).map_or("", |(folder, _)| folder);
+                    let part = output.part_of(&mut part, *group, table, folder)?;
+                    chunk.write(slice, &mut |slice| Ok(output.write(part, &slice)?))?;
+                    done += rows(slice);
+                    self.tell(stage_of(table), done, total)?;
+                }
+                at += now.len();
             }
-            at += now.len();
         }
         if let Some((_, mut part)) = part {
             output.finish(&mut part)?;
         }
         Ok(())
+    }
+
+    fn open(&self, path: &str) -> Result<Source, DatasetError> {
+        Ok(self.handle.block_on(Source::open(&self.store, path))?)
+    }
+
+    /// Puts the rows of `chunks` aside; a single one is read when its turn comes.
+    fn spill(
+        &self,
+        table: Table,
+        chosen: &Chosen,
+        chunks: &[&[&[Span]]],
+    ) -> Result<Vec<Spill>, DatasetError> {
+        if chunks.len() < 2 {
+            return Ok(Vec::new());
+        }
+        // Beside the snapshot, where as much room is needed anyway.
+        let snapshots = snapshots_folder(&self.input.campaign.id);
+        let folder = self.store.local_path(&snapshots);
+        let mut open = |path: &str| self.open(path);
+        spill(table, &chosen.files, chunks, folder.as_deref(), &mut open)
     }
 
     /// Finds the tokens of the chosen rows, beside the `responses` file each row came from.
@@ -252,7 +301,7 @@ impl Job {
                 let what = format!("its log probabilities, `{path}`, are not there");
                 return Err(DatasetError::damaged(responses.path(), what).into());
             };
-            let source = self.handle.block_on(Source::open(&self.store, &path))?;
+            let source = self.open(&path)?;
             found.insert(file, token_runs(source, &path, tokens)?);
         }
         let mut groups = Vec::new();
@@ -277,11 +326,20 @@ impl Job {
         Ok(groups)
     }
 
-    fn tell(&self, stage: SealStage, done: u64, total: u64) {
+    /// Tells how far it is; fails when nobody waits for the snapshot any more.
+    fn tell(&self, stage: SealStage, done: u64, total: u64) -> Result<(), DatasetError> {
         let note = SealProgress { stage, done, total };
-        // A caller that is gone needs no progress.
-        self.progress.blocking_send(note).ok();
+        let told = self.progress.blocking_send(note);
+        told.map_err(|_| DatasetError::Closed)
     }
+}
+
+/// Returns whether something that was there is gone.
+const fn has_moved(error: &SealError) -> bool {
+    matches!(
+        error,
+        SealError::Dataset(DatasetError::Store(StoreError::NotFound { .. }))
+    )
 }
 
 const fn stage_of(table: Table) -> SealStage {

@@ -92,6 +92,27 @@ impl Output {
         self.files.clone()
     }
 
+    /// Returns the part of `group`, whose files are in `folder`; ends the one of another group.
+    pub(super) fn part_of<'a>(
+        &mut self,
+        current: &'a mut Option<(usize, Part)>,
+        group: usize,
+        table: Table,
+        folder: &str,
+    ) -> Result<&'a mut Part, DatasetError> {
+        let part = match current.take() {
+            Some((of, part)) if of == group => part,
+            before => {
+                if let Some((_, mut before)) = before {
+                    self.finish(&mut before)?;
+                }
+                Part::new(table, folder.to_owned())
+            }
+        };
+        let (_, part) = current.insert((group, part));
+        Ok(part)
+    }
+
     /// Appends rows to a part and ends it when it is large enough.
     pub(super) fn write(&mut self, part: &mut Part, slice: &Slice) -> Result<(), DatasetError> {
         self.append(part, &slice.batch)?;

@@ -1,5 +1,7 @@
 //! Sealing: the same bytes whatever the order, refusals, precedence, two sealers.
 
+mod kills;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -11,9 +13,10 @@ use super::*;
 use crate::schema::Table;
 use crate::segment::{SegmentName, encode};
 use crate::snapshot::{self, Snapshot, summarize};
+use crate::testing::faults::Failing;
 use crate::testing::{
-    Failing, START, Standing, answer, attempt, campaign_id, cell, contents, full, local_store,
-    plan_hash, seal_input, with_tokens,
+    START, Standing, answer, attempt, campaign_id, cell, contents, full, local_store, plan_hash,
+    seal_input, with_tokens,
 };
 use crate::{Writer, WriterSettings, rows};
 

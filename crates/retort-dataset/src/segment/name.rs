@@ -17,13 +17,19 @@ pub struct SegmentName(String);
 impl SegmentName {
     /// Returns the stem for what `worker` flushes at `at`; `id` keeps it apart from every other.
     pub fn new(campaign: &CampaignId, worker: &str, at: Timestamp, id: uuid::Uuid) -> Self {
-        Self(format!(
-            "{}/date={}/{}-{}",
-            segments_folder(campaign),
-            at.date(),
-            worker_slug(worker),
-            id.as_hyphenated()
-        ))
+        let folder = format!("{}/date={}", segments_folder(campaign), at.date());
+        Self::beside(&folder, worker, id)
+    }
+
+    /// Returns the stem of `worker` in `folder`, which is that of a day.
+    pub(crate) fn beside(folder: &str, worker: &str, id: uuid::Uuid) -> Self {
+        let worker = worker_slug(worker);
+        Self(format!("{folder}/{worker}-{}", id.as_hyphenated()))
+    }
+
+    /// Returns the folder of its day.
+    pub(crate) fn folder(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
     /// Returns the stem and the table of the file at `path`, or nothing when it is no segment.

@@ -91,6 +91,11 @@ impl Metadata {
     }
 }
 
+/// Returns how files of `table` are written, for whoever compares with that.
+pub fn writer_properties(table: Table) -> WriterProperties {
+    properties(table, &Metadata::default(), usize::MAX)
+}
+
 /// Returns how files of `table` are written; `rows` bounds the bloom filter.
 pub(crate) fn properties(table: Table, metadata: &Metadata, rows: usize) -> WriterProperties {
     let level = ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default();

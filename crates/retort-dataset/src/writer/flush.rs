@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use retort_types::{AttemptRecord, CampaignId, Digest, Timestamp};
 
+use super::compact::{Group, Stored};
 use super::{Committed, CommittedRecord, SegmentRef};
 use crate::schema::Table;
 use crate::segment::{Encoded, SegmentName, encode};
@@ -11,12 +12,13 @@ use crate::{DatasetError, Store, rows};
 
 /// Tables of a flush in the order they are stored: whoever sees a row of `responses` finds its
 /// attempt and its tokens.
-const ORDER: [Table; 3] = [Table::Tokens, Table::Attempts, Table::Responses];
+pub(super) const ORDER: [Table; 3] = [Table::Tokens, Table::Attempts, Table::Responses];
 
 /// The encoded segments of one spool file and what to tell when they are stored.
 #[derive(Debug, Clone)]
 pub(super) struct Batch {
     files: Vec<(String, Encoded)>,
+    stored: Vec<(Group, Stored)>,
     records: Vec<CommittedRecord>,
 }
 
@@ -33,9 +35,15 @@ impl Batch {
             let key = (record.sample.campaign.clone(), record.sample.plan_hash);
             groups.entry(key).or_default().push(record);
         }
-        let mut files = Vec::new();
+        let (mut files, mut stored) = (Vec::new(), Vec::new());
         for ((campaign, plan_hash), records) in groups {
             let name = SegmentName::new(&campaign, worker, now, crate::store::fresh_uuid(now)?);
+            let mut made = Stored {
+                name: name.clone(),
+                tables: Vec::new(),
+                bytes: 0,
+                rows: 0,
+            };
             for table in ORDER {
                 let batch = match table {
                     Table::Tokens => rows::tokens(&records)?,
@@ -44,12 +52,22 @@ impl Batch {
                 };
                 if batch.num_rows() > 0 {
                     let encoded = encode(table, &batch, &campaign, plan_hash)?;
+                    made.tables.push(table);
+                    made.bytes += u64::try_from(encoded.bytes.len()).unwrap_or(u64::MAX);
+                    made.rows += encoded.rows;
                     files.push((name.path(table), encoded));
                 }
             }
+            let group = Group {
+                folder: name.folder().to_owned(),
+                campaign,
+                plan_hash,
+            };
+            stored.push((group, made));
         }
         Ok(Self {
             files,
+            stored,
             records: told,
         })
     }
@@ -57,6 +75,11 @@ impl Batch {
     /// Returns the number of its files.
     pub(super) fn file_count(&self) -> u64 {
         u64::try_from(self.files.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns what is in the store once it is stored, for compaction.
+    pub(super) fn stored(&self) -> Vec<(Group, Stored)> {
+        self.stored.clone()
     }
 
     /// Stores every file. Trying again writes the same bytes to the same names.

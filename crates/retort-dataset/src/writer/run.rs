@@ -10,8 +10,9 @@ use retort_types::{AttemptRecord, WallClock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::compact::Compactor;
 use super::flush::Batch;
-use super::status::{Shared, begin};
+use super::status::{Shared, begin, chain};
 use super::{Committed, WriterSettings};
 use crate::spool::{self, FileNumber};
 use crate::{DatasetError, Spool, SpoolError, Store};
@@ -100,6 +101,7 @@ pub(super) struct Loop {
     /// The first unit's segments, kept for the next try.
     encoded: Option<Arc<Batch>>,
     storing: Option<Stored>,
+    compactor: Compactor,
     store_retry_at: Option<Instant>,
     store_pause: Duration,
     /// Who waits for which file, in order.
@@ -116,6 +118,7 @@ impl Loop {
         shared: Arc<Shared>,
     ) -> Self {
         Self {
+            compactor: Compactor::new(&parts.settings, &parts.worker_id),
             parts,
             spool,
             queue,
@@ -189,7 +192,7 @@ impl Loop {
             biased;
             stored = storing => {
                 self.storing = None;
-                self.after_storing(stored)
+                self.after_storing(stored).await
             }
             job = self.queue.recv(), if takes_jobs => {
                 self.take(job);
@@ -395,7 +398,7 @@ impl Loop {
         Ok(Some(batch))
     }
 
-    fn after_storing(
+    async fn after_storing(
         &mut self,
         stored: Result<(), DatasetError>,
     ) -> Option<Result<(), DatasetError>> {
@@ -404,7 +407,13 @@ impl Loop {
         }
         self.store_retry_at = None;
         self.store_pause = STORE_RETRY_FIRST;
-        let segments = self.encoded.take().map_or(0, |batch| batch.file_count());
+        let batch = self.encoded.take();
+        let segments = batch.as_ref().map_or(0, |batch| batch.file_count());
+        if self.closing.is_none() {
+            let stored = batch.map_or_else(Vec::new, |batch| batch.stored());
+            let now = self.parts.clock.now();
+            self.compactor.turn(stored, &self.parts.store, now).await;
+        }
         let unit = self.units.pop_front()?;
         if let Err(error) = self.spool.remove(unit.file) {
             tracing::warn!(
@@ -480,16 +489,4 @@ impl Loop {
             status.spool_bytes = spool_bytes;
         });
     }
-}
-
-/// Returns an error and its causes as one text.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

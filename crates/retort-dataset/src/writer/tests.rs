@@ -1,5 +1,8 @@
 //! The writer: flushes, failing stores and disks, restarts.
 
+mod compaction;
+mod outage;
+
 use object_store::memory::InMemory;
 use retort_types::{CampaignId, Outcome};
 use tokio::task::JoinHandle;
@@ -7,9 +10,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::schema::Table;
 use crate::segment::{SegmentName, Source, read};
-use crate::testing::{
-    Failing, FaultyDisk, Standing, answer, attempt, cell, local_store, with_tokens,
-};
+use crate::testing::faults::Failing;
+use crate::testing::{FaultyDisk, Standing, answer, attempt, cell, local_store, with_tokens};
 
 /// A writer on the test's own runtime, so that its time is the test's.
 struct Bench {
@@ -43,7 +45,7 @@ fn bench(dir: &Path, store: Store) -> Bench {
     bench_on(Box::new(RealDisk), dir, store, settings())
 }
 
-fn memory(left: i64) -> (Arc<Failing>, Store) {
+fn memory(left: i64) -> (Failing, Store) {
     Failing::over(Arc::new(InMemory::new()), left)
 }
 

@@ -75,7 +75,7 @@ pub(crate) async fn check(context: &Context, args: &Check) -> Result<u8, Failure
     let loaded = files::load(&args.campaign, config, None, &context.clock)?;
     let client = HttpClient::new(config.client.clone(), SOFTWARE, Arc::clone(&context.clock))?;
     check_addresses(&client, &loaded.resolved)?;
-    files::store(config)?;
+    files::store(context)?;
     let settings = settings(loaded.plan.document());
     let mut results = Vec::new();
     for endpoint in &loaded.resolved.endpoints {

@@ -16,7 +16,7 @@ pub(crate) async fn wish(
     campaign: &CampaignId,
     wish: Wish,
 ) -> Result<u8, Failure> {
-    let store = files::store(&context.loaded.config)?;
+    let store = files::store(context)?;
     super::dataset::require_campaign(&store, campaign).await?;
     control::wish(&store, &*context.clock, campaign, wish).await?;
     let word = match wish {

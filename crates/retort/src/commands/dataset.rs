@@ -19,7 +19,7 @@ use crate::output::{self, Table, count, dollars, line};
 
 /// Makes a snapshot.
 pub(crate) async fn seal(context: &Context, args: &Seal) -> Result<u8, Failure> {
-    let store = files::store(&context.loaded.config)?;
+    let store = files::store(context)?;
     require_campaign(&store, &args.campaign).await?;
     let plan = submit::load_plan(&store, &args.campaign)
         .await
@@ -50,7 +50,7 @@ pub(super) async fn print_sealed(
 
 /// Shows the newest snapshot, or one sample's rows.
 pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> {
-    let store = files::store(&context.loaded.config)?;
+    let store = files::store(context)?;
     require_dataset(&store, &args.campaign).await?;
     let Some(snapshot) = snapshot::latest(&store, &args.campaign).await? else {
         return Err(

@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
     let targets = secrets::targets(&loaded.resolved.endpoints)?;
     let client = HttpClient::new(config.client.clone(), SOFTWARE, Arc::clone(&context.clock))?;
     check_addresses(&client, &loaded.resolved)?;
-    let store = files::store(config)?;
+    let store = files::store(context)?;
     let Loaded {
         plan,
         resolved,

@@ -18,7 +18,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Shows one campaign or all of them.
 pub(crate) async fn status(context: &Context, args: &StatusArgs) -> Result<u8, Failure> {
-    let store = files::store(&context.loaded.config)?;
+    let store = files::store(context)?;
     let Some(campaign) = &args.campaign else {
         return all(context, args.json).await;
     };
@@ -47,7 +47,7 @@ async fn read(store: &retort_dataset::Store, campaign: &CampaignId) -> Result<St
 }
 
 async fn all(context: &Context, json: bool) -> Result<u8, Failure> {
-    let store = files::store(&context.loaded.config)?;
+    let store = files::store(context)?;
     let mut statuses = Vec::new();
     for campaign in super::dataset::campaigns(&store).await? {
         if let Some(status) = status::read(&store, &campaign).await? {

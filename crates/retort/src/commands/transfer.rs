@@ -80,7 +80,7 @@ async fn open(context: &Context, named: &str) -> Result<Snapshot, Failure> {
         ))
         .hint("the folder of a snapshot holds a MANIFEST.json")
     })?;
-    let store = files::store(&context.loaded.config)?;
+    let store = files::store(context)?;
     require_dataset(&store, &campaign).await?;
     let newest = snapshot::latest(&store, &campaign).await?;
     newest.ok_or_else(|| {
@@ -150,7 +150,7 @@ fn explain_exchanges(error: ExportError) -> Failure {
 
 /// Makes a snapshot of replies that others collected.
 pub(crate) async fn import(context: &Context, args: &Import) -> Result<u8, Failure> {
-    let store = files::store(&context.loaded.config)?;
+    let store = files::store(context)?;
     let input = ImportInput {
         campaign: args.campaign.clone(),
         name: args.name.clone(),

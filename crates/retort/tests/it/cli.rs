@@ -36,6 +36,8 @@ fn help_of_every_command() {
         &["dataset", "show"],
         &["dataset", "export"],
         &["dataset", "import"],
+        &["store"],
+        &["store", "doctor"],
         &["suites"],
         &["suites", "show"],
         &["models"],

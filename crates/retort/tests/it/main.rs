@@ -7,6 +7,8 @@
     reason = "a test ends where its world breaks"
 )]
 
+#[path = "../../../retort-dataset/tests/support/s3.rs"]
+mod s3;
 #[path = "../support/world.rs"]
 mod support;
 
@@ -20,3 +22,4 @@ mod protocols;
 mod resume;
 mod secrets;
 mod transfer;
+mod store;

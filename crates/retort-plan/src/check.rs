@@ -5,7 +5,7 @@ mod catalog;
 mod url;
 
 pub(crate) use campaign::{campaign, exact_numbers as campaign_numbers, prompt_id};
-pub(crate) use catalog::catalog;
+pub(crate) use catalog::{AUTO_EXAMPLE, catalog};
 
 pub(crate) use self::catalog::{effective_auth, limit_group};
 

@@ -295,6 +295,7 @@ impl Pacer {
             limit: whole.limit(),
             in_flight: whole.in_flight,
             concurrency: whole.most_in_flight(),
+            learned_concurrency: whole.learned_concurrency(),
             announced_tokens_per_minute: whole.announced_tokens_per_minute(),
             blocked: whole.blocked(now),
             parked: self.parked.clone(),

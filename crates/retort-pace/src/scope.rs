@@ -202,6 +202,11 @@ impl Scope {
         }
     }
 
+    /// Returns most requests at the same time as learned, if that was.
+    pub(crate) const fn learned_concurrency(&self) -> Option<u32> {
+        self.ceiling.limit()
+    }
+
     /// Returns the announced tokens per minute, prompts and answers together.
     pub(crate) fn announced_tokens_per_minute(&self) -> Option<u64> {
         let (limits, _) = self.announced_tokens.as_ref()?;

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::flush::Batch;
-use super::status::{Shared, begin};
+use super::status::{Shared, begin, chain};
 use super::{Committed, WriterSettings};
 use crate::spool::{self, FileNumber};
 use crate::{DatasetError, Spool, SpoolError, Store};
@@ -93,6 +93,8 @@ pub(super) struct Loop {
     shared: Arc<Shared>,
     waiting: VecDeque<Job>,
     group: Option<Group>,
+    /// The buffer of the last group, for the next.
+    spare: Vec<u8>,
     disk_retry_at: Option<Instant>,
     current: Option<Unit>,
     /// Closed units, oldest first; the first one is being stored.
@@ -123,6 +125,7 @@ impl Loop {
             shared,
             waiting: VecDeque::new(),
             group: None,
+            spare: Vec::new(),
             disk_retry_at: None,
             current: None,
             units: VecDeque::new(),
@@ -265,7 +268,10 @@ impl Loop {
 
     /// Encodes the next records up to a flush or close request, which is acted on when it is first.
     fn next_group(&mut self) -> Option<Group> {
-        let mut group = Group::default();
+        let mut group = Group {
+            frames: std::mem::take(&mut self.spare),
+            ..Group::default()
+        };
         while group.records.len() < GROUP_RECORDS && group.frames.len() < GROUP_BYTES {
             match self.waiting.pop_front() {
                 Some(Job::Append { record, done }) => {
@@ -289,7 +295,11 @@ impl Loop {
                 None => break,
             }
         }
-        (!group.records.is_empty()).then_some(group)
+        if group.records.is_empty() {
+            self.spare = group.frames;
+            return None;
+        }
+        Some(group)
     }
 
     /// Closes the current unit and remembers who waits for the last one.
@@ -304,7 +314,11 @@ impl Loop {
         }
     }
 
-    fn confirm(&mut self, group: Group, bytes: u64, now: Instant) {
+    fn confirm(&mut self, mut group: Group, bytes: u64, now: Instant) {
+        if group.frames.capacity() <= 2 * GROUP_BYTES {
+            group.frames.clear();
+            self.spare = group.frames;
+        }
         let file = self.spool.active().unwrap_or_default();
         if self.current.as_ref().is_some_and(|unit| unit.file != file) {
             self.close_current();
@@ -480,16 +494,4 @@ impl Loop {
             status.spool_bytes = spool_bytes;
         });
     }
-}
-
-/// Returns an error and its causes as one text.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -85,3 +85,15 @@ pub(super) fn begin(slot: &mut Option<Trouble>, reason: String, now: Timestamp) 
     *slot = Some(Trouble { reason, since });
     is_new
 }
+
+/// Returns an error and its causes as one text.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -162,11 +162,10 @@ pub(crate) const AUTO_EXAMPLE: &str = "write `limits: {auto: true, requests_per_
 
 fn limits(limits: &Limits) -> Result<(), SpecError> {
     if limits.is_auto_without_cap() {
-        return Err(SpecError::catalog(
-            steps!["limits"],
-            "limits that are to be found need a cap",
-        )
-        .with_hint(AUTO_EXAMPLE));
+        return Err(
+            SpecError::catalog(steps!["limits"], "limits that are to be found need a cap")
+                .with_hint(AUTO_EXAMPLE),
+        );
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 #[path = "../support/world.rs"]
 mod support;
 
+mod bench;
 mod cli;
 mod control;
 mod ends;

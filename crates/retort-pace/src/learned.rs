@@ -10,6 +10,8 @@
 //!   when the pauses fill the bucket, the first when they do not.
 //! - Without either the rate is halved; when it had held for a while, it is cut by a twentieth.
 //!
+//! With `limits: auto` the first rate is one that nobody refused yet, see [`crate::ramp`].
+//!
 //! Afterwards the rate creeps up to below what was refused, is kept, and is tried higher from time
 //! to time, in growing steps, so that a limit that was raised is found again.
 
@@ -19,14 +21,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::backoff::later;
+use crate::ramp::{BELOW_ANNOUNCED, Margins, Ramp};
 use crate::state::LearnedState;
 
 /// The slowest rate that is learned, in requests a second: one a minute.
 const RATE_MIN: f64 = 1.0 / 60.0;
-
-/// Distance kept below an estimate and below a rate that held for a while and was then refused.
-const BELOW_ESTIMATE: f64 = 0.97;
-const BELOW_REFUSED: f64 = 0.95;
 
 /// Requests by which two runs must differ before their difference is an estimate: it is uncertain
 /// by about [`COUNT_ERROR`].
@@ -45,7 +44,7 @@ const HELD_REQUESTS: f64 = 30.0;
 /// Part of a rate that must be used for it to count as held.
 const HELD_USED: f64 = 0.8;
 
-/// Steps of the search, as parts of the rate: a quarter of the way to what was refused.
+/// Smallest step of the search, and largest of a try, as parts of the rate.
 const STEP_MIN: f64 = 0.02;
 const STEP_MAX: f64 = 0.25;
 
@@ -75,6 +74,18 @@ pub(crate) struct Learned {
     used: u32,
     probe_after: Duration,
     probe_wait: Duration,
+    margins: Margins,
+    /// What the provider announces, in requests a second, less a margin: not tried above.
+    announced: Option<f64>,
+}
+
+/// What a search for a rate begins with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Search {
+    /// Whether the rate is looked for from below, though nothing was refused.
+    pub(crate) auto: bool,
+    /// How long a rate is kept before a higher one is tried.
+    pub(crate) probe_after: Duration,
 }
 
 /// What is being done about the rate.
@@ -82,6 +93,8 @@ pub(crate) struct Learned {
 enum Phase {
     /// Nothing was refused: the configured rate is used.
     Configured,
+    /// Nothing was refused yet: the rate grows.
+    Ramp(Ramp),
     /// A served rate is looked for.
     Search,
     /// A served rate is kept until then.
@@ -107,20 +120,23 @@ struct Run {
 
 impl Learned {
     /// Begins with nothing learned, or with what was learned before.
-    pub(crate) fn new(saved: &LearnedState, probe_after: Duration) -> Self {
+    pub(crate) fn new(saved: &LearnedState, search: Search) -> Self {
+        let Search { auto, probe_after } = search;
         let per_second = |rate: Option<f64>| {
             rate.filter(|rate| rate.is_finite() && *rate > 0.0)
                 .map(|rate| (rate / 60.0).max(RATE_MIN))
         };
         let rate = per_second(saved.requests_per_minute);
         let refused = rate.and_then(|_| per_second(saved.refused_per_minute));
+        let ramping = auto && (saved.ramping || rate.is_none());
         let phase = match (rate, refused) {
+            _ if ramping => Phase::Ramp(Ramp::default()),
             (None, _) => Phase::Configured,
             (Some(_), Some(_)) => Phase::Search,
             (Some(_), None) => Phase::Keep(None),
         };
         Self {
-            rate,
+            rate: rate.or(ramping.then_some(Ramp::START)),
             refused,
             phase,
             run: Run::default(),
@@ -130,7 +146,19 @@ impl Learned {
             used: 0,
             probe_after,
             probe_wait: probe_after,
+            margins: Margins::of(auto),
+            announced: None,
         }
+    }
+
+    /// Returns whether the rate still grows without anything having been refused.
+    pub(crate) const fn is_ramping(&self) -> bool {
+        matches!(self.phase, Phase::Ramp(_))
+    }
+
+    /// Returns whether the rate in use is the one that the provider announced.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced.is_some() && self.announced == self.rate
     }
 
     /// Returns the learned rate in requests a second, if there is one.
@@ -153,14 +181,44 @@ impl Learned {
         // A rate that is only tried is not learned yet.
         let rate = match self.phase {
             Phase::Probe { kept, .. } => Some(kept),
-            Phase::Configured | Phase::Search | Phase::Keep(_) => self.rate,
+            Phase::Configured | Phase::Ramp(_) | Phase::Search | Phase::Keep(_) => self.rate,
         };
         let refused = self.refused.filter(|_| self.phase == Phase::Search);
         LearnedState {
             requests_per_minute: rate.map(|rate| rate * 60.0),
             refused_per_minute: refused.map(|rate| rate * 60.0),
             concurrency: None,
+            ramping: self.is_ramping(),
         }
+    }
+
+    /// Takes note that the provider announces `rate` requests a second. Returns whether the rate
+    /// in use changed.
+    pub(crate) fn announces(&mut self, now: Instant, rate: f64, configured: Option<f64>) -> bool {
+        let most = configured.unwrap_or(f64::INFINITY);
+        let announced = (rate * BELOW_ANNOUNCED).clamp(RATE_MIN, most);
+        let news = self.announced != Some(announced);
+        self.announced = Some(announced);
+        let in_use = self.rate.unwrap_or(most);
+        if in_use <= announced && !self.is_ramping() || !news {
+            return false;
+        }
+        self.phase = Phase::Keep(Some(later(now, self.probe_wait)));
+        self.refused = None;
+        self.set(announced);
+        true
+    }
+
+    /// Takes note that the provider says that nothing is left, though it refused nothing: a ramp
+    /// ends as if it had. Returns whether the rate changed.
+    pub(crate) fn used_up(&mut self) -> bool {
+        let (true, Some(rate)) = (self.is_ramping(), self.rate) else {
+            return false;
+        };
+        self.phase = Phase::Search;
+        self.refused = Some(rate);
+        self.set((rate / 2.0).max(RATE_MIN));
+        true
     }
 
     /// Takes note that a request starts.
@@ -183,6 +241,9 @@ impl Learned {
         run.recent.push_back(now);
         self.used = self.used.saturating_add(1);
         self.used_since.get_or_insert(now);
+        if let Phase::Ramp(ramp) = &mut self.phase {
+            ramp.started(now);
+        }
     }
 
     /// Takes back that a request of run `run_no` started.
@@ -215,16 +276,18 @@ impl Learned {
         let refused = run.rate_before_end(in_force);
         let estimate = self.estimate(served, &run, refused);
         let (cut, held) = match self.phase {
-            Phase::Probe { kept, .. } => (kept.min(refused * BELOW_REFUSED), true),
-            Phase::Configured | Phase::Search | Phase::Keep(_) if run.held > 0 => {
-                (refused * BELOW_REFUSED, true)
+            Phase::Probe { kept, .. } => (kept.min(refused * self.margins.refused), true),
+            Phase::Configured | Phase::Ramp(_) | Phase::Search | Phase::Keep(_) if run.held > 0 => {
+                (refused * self.margins.refused, true)
             }
-            Phase::Configured | Phase::Search | Phase::Keep(_) => (refused / 2.0, false),
+            Phase::Configured | Phase::Ramp(_) | Phase::Search | Phase::Keep(_) => {
+                (refused / 2.0, false)
+            }
         };
-        let surely_served = estimate.rate * BELOW_ESTIMATE;
+        let surely_served = estimate.rate * self.margins.estimate;
         let rate = cut
             .max(surely_served)
-            .min(refused * BELOW_REFUSED)
+            .min(refused * self.margins.refused)
             .max(RATE_MIN);
         let exact = surely_served >= cut && estimate.error <= EXACT;
         self.probe_wait = match self.phase {
@@ -232,7 +295,7 @@ impl Learned {
                 .probe_wait
                 .saturating_mul(2)
                 .min(self.probe_after.saturating_mul(PROBE_WAIT_FACTOR_MAX)),
-            Phase::Configured | Phase::Search | Phase::Keep(_) => self.probe_after,
+            Phase::Configured | Phase::Ramp(_) | Phase::Search | Phase::Keep(_) => self.probe_after,
         };
         self.phase = if held || exact {
             Phase::Keep(Some(later(now, self.probe_wait)))
@@ -300,11 +363,18 @@ impl Learned {
             self.hold(now, configured.unwrap_or(RATE_MIN));
             return false;
         };
+        if let Phase::Ramp(ramp) = &mut self.phase {
+            let Some(next) = ramp.grown(rate, now) else {
+                return false;
+            };
+            self.raise(now, next, configured);
+            return true;
+        }
         if !self.hold(now, rate) {
             return false;
         }
         let next = match self.phase {
-            Phase::Configured => return false,
+            Phase::Configured | Phase::Ramp(_) => return false,
             Phase::Search => self.search(rate, now),
             Phase::Keep(None) => {
                 self.phase = Phase::Keep(Some(later(now, self.probe_wait)));
@@ -322,25 +392,48 @@ impl Learned {
                 rate * (1.0 + step)
             }
         };
-        self.set(next);
-        if configured.is_some_and(|configured| next >= configured) {
-            self.rate = None;
-            self.refused = None;
-            self.phase = Phase::Configured;
-            self.probe_wait = self.probe_after;
-        }
+        self.raise(now, next, configured);
         true
+    }
+
+    /// Uses the higher rate `next`, but none above what is announced and configured.
+    fn raise(&mut self, now: Instant, next: f64, configured: Option<f64>) {
+        let announced = self.announced.filter(|announced| next >= *announced);
+        self.set(announced.unwrap_or(next));
+        if announced.is_some() {
+            self.refused = None;
+            self.phase = Phase::Keep(Some(later(now, self.probe_wait)));
+        }
+        let Some(configured) = configured.filter(|configured| next >= *configured) else {
+            return;
+        };
+        self.refused = None;
+        self.probe_wait = self.probe_after;
+        if self.margins.auto {
+            // Remembered, so that the next owner need not look for it again.
+            self.rate = Some(announced.unwrap_or(configured));
+            self.phase = Phase::Keep(Some(later(now, self.probe_wait)));
+        } else {
+            self.rate = None;
+            self.phase = Phase::Configured;
+        }
     }
 
     fn search(&mut self, rate: f64, now: Instant) -> f64 {
         let refused = self.refused.unwrap_or(f64::INFINITY);
-        let step = ((refused / rate - 1.0) / 4.0).clamp(STEP_MIN, STEP_MAX);
+        let (part, most) = self.margins.step;
+        let step = ((refused / rate - 1.0) * part).clamp(STEP_MIN, most);
         let next = rate * (1.0 + step);
-        if next <= refused * BELOW_REFUSED {
+        let goal = refused * self.margins.refused;
+        if next <= goal {
             return next;
         }
         self.phase = Phase::Keep(Some(later(now, self.probe_wait)));
-        rate
+        if self.margins.auto {
+            rate.max(goal)
+        } else {
+            rate
+        }
     }
 
     /// Returns whether `rate` was used to the full for long enough, and if so counts anew.
@@ -390,196 +483,4 @@ impl Run {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PROBE_AFTER: Duration = Duration::from_mins(1);
-
-    /// Sends at `rate` for `seconds` as far as what was learned allows, then lets the last
-    /// `refused` be refused and `pause` seconds pass.
-    struct Sender {
-        learned: Learned,
-        configured: Option<f64>,
-        origin: Instant,
-        at: f64,
-    }
-
-    impl Sender {
-        fn new(saved: &LearnedState) -> Self {
-            Self {
-                learned: Learned::new(saved, PROBE_AFTER),
-                configured: Some(250.0),
-                origin: Instant::now(),
-                at: 0.0,
-            }
-        }
-
-        fn now(&self) -> Instant {
-            self.origin + Duration::from_secs_f64(self.at)
-        }
-
-        fn send(&mut self, rate: f64, seconds: f64) {
-            let until = self.at + seconds;
-            while self.at < until {
-                let now = self.now();
-                self.learned.advance(now, self.configured);
-                self.learned.started(now);
-                self.at += 1.0 / rate.min(self.learned.rate().unwrap_or(rate));
-            }
-        }
-
-        fn refuse(&mut self, refused: u32, pause: f64) {
-            for _ in 0..refused {
-                self.learned.refused();
-            }
-            self.at += pause;
-            let now = self.now();
-            self.learned.conclude(now, self.configured);
-        }
-
-        fn rate(&self) -> f64 {
-            self.learned.rate().expect("a rate was learned")
-        }
-    }
-
-    fn check(is: f64, expected: f64) {
-        assert!((is / expected - 1.0).abs() < 0.02, "{is}, not {expected}");
-    }
-
-    #[test]
-    fn without_anything_known_the_rate_is_halved() {
-        let mut sender = Sender::new(&LearnedState::default());
-        sender.send(250.0, 0.1);
-        sender.refuse(10, 1.0);
-        check(sender.rate(), 125.0);
-    }
-
-    #[test]
-    fn a_slow_sender_is_slowed_from_what_it_sent() {
-        let mut sender = Sender::new(&LearnedState::default());
-        sender.send(4.0, 3.0);
-        sender.refuse(1, 1.0);
-        check(sender.rate(), 2.0);
-    }
-
-    #[test]
-    fn when_nothing_is_served_nothing_is_learned() {
-        let mut sender = Sender::new(&LearnedState::default());
-        sender.send(250.0, 0.1);
-        sender.refuse(100, 1.0);
-        assert_eq!(sender.learned.rate(), None);
-    }
-
-    #[test]
-    fn what_flowed_in_is_surely_served() {
-        let mut sender = Sender::new(&LearnedState::default());
-        // 1,500 in each minute.
-        sender.send(250.0, 6.0);
-        sender.refuse(1, 54.0);
-        let first = sender.rate();
-        sender.send(250.0, 1_500.0 / first);
-        sender.refuse(1, 10.0);
-        assert!(sender.rate() >= 0.95 * 1_500.0 / (54.0 + 1_500.0 / first));
-        assert!(sender.rate() < first);
-    }
-
-    #[test]
-    fn the_difference_of_two_runs_is_exact() {
-        let mut sender = Sender::new(&LearnedState::default());
-        // 10 at once and 50 a second; full again after each pause.
-        sender.send(250.0, 0.1);
-        sender.refuse(10, 1.0);
-        sender.send(250.0, 10.0 / 75.0);
-        sender.refuse(1, 1.0);
-        check(sender.rate(), 62.5);
-        let run = 10.0 / 12.5;
-        sender.send(250.0, run);
-        sender.refuse(1, 1.0);
-        assert!((46.0..53.0).contains(&sender.rate()), "{}", sender.rate());
-    }
-
-    #[test]
-    fn a_rate_that_held_is_cut_by_little() {
-        let mut sender = Sender::new(&LearnedState::default());
-        sender.send(250.0, 30.0);
-        sender.refuse(1, 1.0);
-        check(sender.rate(), 0.95 * 250.0);
-    }
-
-    fn kept(per_second: f64) -> LearnedState {
-        LearnedState {
-            requests_per_minute: Some(per_second * 60.0),
-            ..LearnedState::default()
-        }
-    }
-
-    #[test]
-    fn a_kept_rate_is_tried_higher_and_ends_at_the_configured_one() {
-        let mut sender = Sender::new(&kept(50.0));
-        sender.send(250.0, 55.0);
-        check(sender.rate(), 50.0);
-        sender.send(250.0, 11.0);
-        assert!(sender.rate() > 51.0);
-        assert!(!sender.learned.saved().is_empty());
-        sender.send(250.0, 60.0);
-        assert_eq!(sender.learned.rate(), None);
-        assert!(sender.learned.saved().is_empty());
-    }
-
-    #[test]
-    fn a_try_that_is_refused_is_taken_back_and_the_next_is_rarer() {
-        let mut sender = Sender::new(&kept(50.0));
-        let mut waits = Vec::new();
-        for _ in 0..5 {
-            let began = sender.at;
-            let before = sender.rate();
-            while sender.rate() <= before {
-                sender.send(250.0, 1.0);
-            }
-            check(
-                sender.learned.saved().requests_per_minute.unwrap(),
-                60.0 * before,
-            );
-            waits.push(sender.at - began);
-            sender.refuse(1, 1.0);
-            assert!(sender.rate() <= before);
-        }
-        assert!((60.0..70.0).contains(&waits[0]), "{waits:?}");
-        assert!((120.0..130.0).contains(&waits[1]), "{waits:?}");
-        assert!((240.0..250.0).contains(&waits[2]), "{waits:?}");
-        assert!((240.0..250.0).contains(&waits[4]), "{waits:?}");
-    }
-
-    #[test]
-    fn a_rate_that_is_not_used_is_not_raised() {
-        let mut sender = Sender::new(&kept(50.0));
-        sender.send(20.0, 600.0);
-        check(sender.rate(), 50.0);
-    }
-
-    #[test]
-    fn a_search_goes_on_after_a_restart() {
-        let mut sender = Sender::new(&LearnedState::default());
-        sender.send(250.0, 0.1);
-        sender.refuse(10, 1.0);
-        let saved = sender.learned.saved();
-        check(saved.refused_per_minute.unwrap(), 250.0 * 60.0);
-        let mut next = Sender::new(&saved);
-        next.send(250.0, 10.0);
-        assert!(
-            next.rate() > 130.0 && next.rate() < 250.0,
-            "{}",
-            next.rate()
-        );
-    }
-
-    #[test]
-    fn absurd_states_are_nothing() {
-        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            let learned = Learned::new(&kept(rate), PROBE_AFTER);
-            assert_eq!(learned.rate(), None);
-        }
-        let tiny = Learned::new(&kept(1e-300), PROBE_AFTER);
-        check(tiny.rate().unwrap(), RATE_MIN);
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@
 //! [`PaceSettings::burst_window`] (see there). It holds over any number of owners one after another,
 //! as long as each starts from the state the last one saved.
 
+mod announced;
 mod backoff;
 mod block;
 mod breaker;
@@ -21,6 +22,7 @@ mod learned;
 mod meter;
 mod pacer;
 mod permit;
+mod ramp;
 mod scope;
 mod settings;
 mod state;

@@ -47,6 +47,11 @@ impl Pacer {
             Scope::new(name.to_owned(), limits.clone(), &settings, saved, now)
         };
         let mut scopes = vec![scope(spec.id.as_str(), &spec.limits, whole.take())];
+        let group_limits = |limits: &Limits| Limits {
+            // Only one scope can learn from a refusal.
+            auto: limits.auto && !spec.limits.auto,
+            ..limits.clone()
+        };
         let mut lanes = Vec::with_capacity(spec.lanes.len());
         for lane in &spec.lanes {
             let known = scopes.iter().skip(1).position(|s| s.name() == lane.group);
@@ -56,9 +61,10 @@ impl Pacer {
                 let kept = saved
                     .as_ref()
                     .map(|saved| saved.groups.get(&lane.group).cloned().unwrap_or_default());
-                scopes.push(scope(&lane.group, &lane.limits, kept));
+                scopes.push(scope(&lane.group, &group_limits(&lane.limits), kept));
             }
-            let ruling = if limits_account(&spec.limits) {
+            let group_finds = lane.limits.auto && !spec.limits.auto;
+            let ruling = if limits_account(&spec.limits) && !group_finds {
                 WHOLE
             } else {
                 group
@@ -289,6 +295,8 @@ impl Pacer {
             limit: whole.limit(),
             in_flight: whole.in_flight,
             concurrency: whole.most_in_flight(),
+            learned_concurrency: whole.learned_concurrency(),
+            announced_tokens_per_minute: whole.announced_tokens_per_minute(),
             blocked: whole.blocked(now),
             parked: self.parked.clone(),
             today: Today {
@@ -331,4 +339,5 @@ const fn limits_account(limits: &Limits) -> bool {
         || limits.input_tokens_per_minute.is_some()
         || limits.output_tokens_per_minute.is_some()
         || limits.requests_per_day.is_some()
+        || limits.auto
 }

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use retort_types::Limits;
+use retort_types::{AnnouncedLimits, Limits};
 use tokio::time::Instant;
 
+use crate::announced;
 use crate::backoff::later;
 use crate::block::Block;
 use crate::bucket::RequestBucket;
 use crate::ceiling::Ceiling;
 use crate::day::Day;
-use crate::learned::Learned;
+use crate::learned::{Learned, Search};
 use crate::permit::{Now, Permit, Waiting};
 use crate::settings::PaceSettings;
 use crate::state::{GroupState, LearnedState};
@@ -40,6 +41,10 @@ pub(crate) struct Scope {
     requests: Option<RequestBucket>,
     learned_requests: Option<RequestBucket>,
     tokens: TokenBuckets,
+    /// What the provider announces about tokens, with `limits: auto`.
+    announced_tokens: Option<(Limits, TokenBuckets)>,
+    /// Whether limits are looked for from below.
+    auto: bool,
     pub(crate) in_flight: u32,
     starts: u64,
     /// Since when neither a block nor too many requests at the same time are in the way.
@@ -76,6 +81,11 @@ impl Scope {
         saved: Option<GroupState>,
         now: Now,
     ) -> Self {
+        let auto = limits.auto;
+        let search = Search {
+            auto,
+            probe_after: settings.probe_after.0,
+        };
         let fresh = saved.is_none();
         let saved = saved.unwrap_or_default();
         let burst_window = settings.burst_window.0;
@@ -93,13 +103,15 @@ impl Scope {
             }),
             learned_requests: None,
             tokens: TokenBuckets::new(&limits, settings.token_window.0, fresh, now.instant),
+            announced_tokens: None,
+            auto,
             in_flight: 0,
             starts: 0,
             open_since: now.instant,
             day: Day::new(saved.day, now.wall),
             block: None,
-            learned: Learned::new(&saved.learned, settings.probe_after.0),
-            ceiling: Ceiling::new(saved.learned.concurrency),
+            learned: Learned::new(&saved.learned, search),
+            ceiling: Ceiling::new(saved.learned.concurrency, auto),
             refusals: Refusals::default(),
             limits,
         };
@@ -140,7 +152,7 @@ impl Scope {
             self.ceiling
                 .full_at(self.refusals.least_beside.unwrap_or(0));
         }
-        if self.refusals.by_concurrency {
+        if self.refusals.by_concurrency || (!nothing_served && self.is_full()) {
             self.learned.pass_over();
         } else {
             self.learned.conclude(now, per_second(&self.limits));
@@ -151,6 +163,54 @@ impl Scope {
             alone: self.refusals.alone || nothing_served,
             ..Refusals::default()
         };
+    }
+
+    /// Returns whether the number of requests in flight explains the refusals of this run.
+    fn is_full(&mut self) -> bool {
+        let rate = self.learned.rate().or_else(|| per_second(&self.limits));
+        let (Some(beside), Some(rate)) = (self.refusals.least_beside, rate) else {
+            return false;
+        };
+        self.ceiling.lowered(beside, rate)
+    }
+
+    /// Takes note of what the provider announces with an answer, if limits are looked for.
+    pub(crate) fn announced(&mut self, limits: &AnnouncedLimits, is_refusal: bool, now: Instant) {
+        if !self.auto || limits.counts.is_empty() {
+            return;
+        }
+        let configured = per_second(&self.limits);
+        let rate = announced::request_rate(limits);
+        let changed = match rate {
+            Some(rate) => self.learned.announces(now, rate, configured),
+            None => !is_refusal && announced::is_used_up(limits) && self.learned.used_up(),
+        };
+        if changed {
+            self.renew_learned(now);
+        }
+        let Some(tokens) = announced::token_limits(limits) else {
+            return;
+        };
+        if self
+            .announced_tokens
+            .as_ref()
+            .is_none_or(|(known, _)| *known != tokens)
+        {
+            let unused = announced::are_tokens_unused(limits);
+            let buckets = TokenBuckets::new(&tokens, announced::TOKEN_WINDOW, unused, now);
+            self.announced_tokens = Some((tokens, buckets));
+        }
+    }
+
+    /// Returns most requests at the same time as learned, if that was.
+    pub(crate) const fn learned_concurrency(&self) -> Option<u32> {
+        self.ceiling.limit()
+    }
+
+    /// Returns the announced tokens per minute, prompts and answers together.
+    pub(crate) fn announced_tokens_per_minute(&self) -> Option<u64> {
+        let (limits, _) = self.announced_tokens.as_ref()?;
+        limits.tokens_per_minute.map(std::num::NonZeroU64::get)
     }
 
     /// Makes the bucket of the learned rate anew; what was due stays due.
@@ -175,7 +235,11 @@ impl Scope {
             return Readiness::Full;
         }
         let (input, output) = (waiting.input_tokens, waiting.output_tokens);
+        let announced = self.announced_tokens.as_ref();
+        let announced =
+            announced.and_then(|(_, tokens)| tokens.ready_at(now.instant, input, output));
         let tokens = self.tokens.ready_at(now.instant, input, output);
+        let tokens = tokens.into_iter().chain(announced).max();
         let requests = [&self.requests, &self.learned_requests];
         let requests = requests
             .into_iter()
@@ -221,6 +285,9 @@ impl Scope {
         self.starts += 1;
         let (input, output) = (waiting.input_tokens, waiting.output_tokens);
         self.tokens.take(now.instant, input, output);
+        if let Some((_, tokens)) = &mut self.announced_tokens {
+            tokens.take(now.instant, input, output);
+        }
         self.in_flight = self.in_flight.saturating_add(1);
         self.day.counts.requests = self.day.counts.requests.saturating_add(1);
         if ruling {
@@ -252,8 +319,7 @@ impl Scope {
             // It has no place any more; the one before it is not known.
             self.starts += 1;
         }
-        let estimated = (permit.input_tokens, permit.output_tokens);
-        self.tokens.correct(now.instant, estimated, (0, 0));
+        self.correct_tokens(permit, (0, 0), now);
         self.leave(now.instant);
         if permit.day_ends_at == self.day.ends_at() {
             self.day.counts.requests = self.day.counts.requests.saturating_sub(1);
@@ -269,11 +335,17 @@ impl Scope {
     /// Takes note that a request is no longer in flight, and what it used.
     pub(crate) fn settle(&mut self, permit: &Permit, used: Used, now: Now) {
         self.leave(now.instant);
-        let estimated = (permit.input_tokens, permit.output_tokens);
-        let actual = (used.input_tokens, used.output_tokens);
-        self.tokens.correct(now.instant, estimated, actual);
+        self.correct_tokens(permit, (used.input_tokens, used.output_tokens), now);
         self.day
             .add(used.told_input, used.told_output, used.cost_usd);
+    }
+
+    fn correct_tokens(&mut self, permit: &Permit, actual: (u64, u64), now: Now) {
+        let estimated = (permit.input_tokens, permit.output_tokens);
+        self.tokens.correct(now.instant, estimated, actual);
+        if let Some((_, tokens)) = &mut self.announced_tokens {
+            tokens.correct(now.instant, estimated, actual);
+        }
     }
 
     fn leave(&mut self, now: Instant) {
@@ -359,6 +431,8 @@ impl Scope {
             (Some(learned), Some(configured)) if learned >= configured => {
                 (configured, LimitSource::Configured)
             }
+            (Some(learned), _) if self.learned.is_announced() => (learned, LimitSource::Announced),
+            (Some(learned), _) if self.learned.is_ramping() => (learned, LimitSource::Growing),
             (Some(learned), _) => (learned, LimitSource::Learned),
             (None, configured) => (configured?, LimitSource::Configured),
         };

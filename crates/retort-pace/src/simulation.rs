@@ -1,6 +1,7 @@
 //! A simulated provider in virtual time: what finding its limit costs.
 
 mod adaptation;
+mod auto;
 mod promises;
 
 use std::cmp::Reverse;
@@ -8,7 +9,9 @@ use std::collections::BinaryHeap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use retort_types::{DomainId, DomainSpec, LaneSpec, Limits, ModelName, Outcome, Timestamp};
+use retort_types::{
+    AnnouncedLimit, Counted, DomainId, DomainSpec, LaneSpec, Limits, ModelName, Outcome, Timestamp,
+};
 use tokio::time::Instant;
 
 use crate::{Decision, LimitSource, Now, PaceSettings, Pacer, Permit, Settlement, Waiting};
@@ -43,7 +46,14 @@ pub(crate) enum Limiter {
     Window { limit: u32, seconds: f64 },
     /// So many at the same time.
     Concurrency(u32),
+    /// So many tokens a second flow into a bucket of this size. The prompt must fit when a request
+    /// arrives, the answer is charged when it is made.
+    Tokens { rate: f64, size: f64 },
 }
+
+/// Tokens of every prompt, and what its answer is thought to have.
+const PROMPT_TOKENS: u32 = 60;
+const ANSWER_TOKENS: u32 = 40;
 
 /// How it says when to come back.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +68,8 @@ pub(crate) struct Provider {
     pub(crate) limiter: Limiter,
     pub(crate) retry_after: RetryAfter,
     pub(crate) latency_ms: (u64, u64),
+    /// Whether answers tell the limit.
+    pub(crate) announces: bool,
     level: f64,
     at: f64,
     in_window: u32,
@@ -67,13 +79,14 @@ pub(crate) struct Provider {
 impl Provider {
     pub(crate) fn new(limiter: Limiter, retry_after: RetryAfter) -> Self {
         let level = match limiter {
-            Limiter::Bucket { size, .. } => size,
+            Limiter::Bucket { size, .. } | Limiter::Tokens { size, .. } => size,
             Limiter::Window { .. } | Limiter::Concurrency(_) => 0.0,
         };
         Self {
             limiter,
             retry_after,
             latency_ms: (20, 200),
+            announces: false,
             level,
             at: 0.0,
             in_window: 0,
@@ -82,8 +95,17 @@ impl Provider {
     }
 
     /// Serves a request that arrives at `now`, or says in how many seconds to come back.
-    fn arrive(&mut self, now: f64) -> Result<(), f64> {
+    fn arrive(&mut self, now: f64, answer_tokens: f64) -> Result<(), f64> {
         match self.limiter {
+            Limiter::Tokens { rate, size } => {
+                self.level = size.min(self.level + (now - self.at) * rate);
+                self.at = now;
+                let prompt = f64::from(PROMPT_TOKENS);
+                if self.level < prompt {
+                    return Err((prompt - self.level) / rate);
+                }
+                self.level -= prompt + answer_tokens;
+            }
             Limiter::Bucket { rate, size } => {
                 self.level = size.min(self.level + (now - self.at) * rate);
                 self.at = now;
@@ -113,9 +135,33 @@ impl Provider {
         Ok(())
     }
 
+    fn announcement(&self) -> Option<AnnouncedLimit> {
+        let (counted, rate) = match self.limiter {
+            Limiter::Bucket { rate, .. } => (Counted::Requests, rate),
+            Limiter::Tokens { rate, .. } => (Counted::Tokens, rate),
+            Limiter::Window { limit, seconds } => (Counted::Requests, f64::from(limit) / seconds),
+            Limiter::Concurrency(_) => return None,
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate is a small number"
+        )]
+        let (limit, remaining) = ((rate * 60.0) as u64, self.level.max(0.0) as u64);
+        self.announces.then_some(AnnouncedLimit {
+            counted,
+            limit: Some(limit),
+            remaining: Some(remaining),
+            reset: None,
+            window: Some(Duration::from_mins(1)),
+        })
+    }
+
     fn settlement(&self, answer: Result<(), f64>) -> Settlement {
         let Err(wait) = answer else {
-            return Settlement::of(Outcome::Answered);
+            let mut settlement = Settlement::of(Outcome::Answered);
+            settlement.limits.counts.extend(self.announcement());
+            return settlement;
         };
         let mut settlement = Settlement::of(Outcome::RateLimited);
         settlement.limits.retry_after = match self.retry_after {
@@ -141,6 +187,10 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     pub(crate) starts: Vec<f64>,
     pub(crate) answers: Vec<f64>,
+    /// When refusals were heard of.
+    pub(crate) refusals: Vec<f64>,
+    /// Requests in flight after each start.
+    pub(crate) in_flight: Vec<u32>,
 }
 
 impl Report {
@@ -181,6 +231,8 @@ pub(crate) struct World {
     flying: Vec<Option<Permit>>,
     wake: u64,
     wanted: u32,
+    out: u32,
+    limits: Limits,
 }
 
 const WALL: i64 = 1_795_500_000_000_000;
@@ -208,14 +260,17 @@ pub(crate) fn per_minute(requests: u32) -> Limits {
 
 impl World {
     pub(crate) fn new(configured_per_minute: u32, provider: Provider, seed: u64) -> Self {
+        Self::limited(per_minute(configured_per_minute), provider, seed)
+    }
+
+    pub(crate) fn limited(limits: Limits, provider: Provider, seed: u64) -> Self {
         let origin = Instant::now();
         let now = Now {
             instant: origin,
             wall: Timestamp::from_micros(WALL),
         };
-        let spec = spec(per_minute(configured_per_minute));
         Self {
-            pacer: Pacer::new(spec, PaceSettings::default(), None, now),
+            pacer: Pacer::new(spec(limits.clone()), PaceSettings::default(), None, now),
             provider,
             report: Report::default(),
             origin,
@@ -226,6 +281,8 @@ impl World {
             flying: Vec::new(),
             wake: u64::MAX,
             wanted: 0,
+            out: 0,
+            limits,
         }
     }
 
@@ -242,13 +299,14 @@ impl World {
     }
 
     /// Lets the next owner begin with what this one saved.
-    pub(crate) fn restart(&mut self, configured_per_minute: u32) {
+    pub(crate) fn restart(&mut self) {
         let state = self.pacer.state(self.now());
         let json = serde_json::to_string(&state).expect("a state is words and numbers");
         let saved = serde_json::from_str(&json).expect("it was just written");
-        let spec = spec(per_minute(configured_per_minute));
+        let spec = spec(self.limits.clone());
         self.pacer = Pacer::new(spec, PaceSettings::default(), Some(saved), self.now());
         self.flying.clear();
+        self.out = 0;
         self.events.clear();
         self.wake = u64::MAX;
     }
@@ -290,8 +348,8 @@ impl World {
         let waiting = Waiting {
             lane: 0,
             priority: 0,
-            input_tokens: 10,
-            output_tokens: 10,
+            input_tokens: u64::from(PROMPT_TOKENS),
+            output_tokens: u64::from(ANSWER_TOKENS),
         };
         loop {
             let list: &[Waiting] = if self.wanted > 0 { &[waiting] } else { &[] };
@@ -299,6 +357,8 @@ impl World {
                 Decision::Start(permit) => {
                     self.wanted -= 1;
                     self.report.starts.push(self.seconds());
+                    self.out += 1;
+                    self.report.in_flight.push(self.out);
                     self.flying.push(Some(permit));
                     let (from, to) = TURNED_AWAY_MS;
                     let out = self.numbers.between(from, to) * 300_000;
@@ -321,7 +381,8 @@ impl World {
     }
 
     fn arrive(&mut self, flight: usize) {
-        let answer = self.provider.arrive(self.seconds());
+        let tokens = self.numbers.between(1, 2 * u64::from(ANSWER_TOKENS) - 1) as f64;
+        let answer = self.provider.arrive(self.seconds(), tokens);
         let (from, to) = match answer {
             Ok(()) => self.provider.latency_ms,
             Err(_) => TURNED_AWAY_MS,
@@ -337,6 +398,7 @@ impl World {
         let Some(permit) = self.flying[flight].take() else {
             return;
         };
+        self.out -= 1;
         let settlement = self.provider.settlement(answer);
         self.pacer.settle(permit, &settlement, self.now());
         if answer.is_ok() {
@@ -344,6 +406,7 @@ impl World {
             self.report.answers.push(self.seconds());
         } else {
             self.report.refused += 1;
+            self.report.refusals.push(self.seconds());
             self.wanted += 1;
         }
     }

@@ -81,7 +81,7 @@ pub struct SavedBlock {
     pub reason: String,
 }
 
-/// Limits learned from refusals, below the configured ones.
+/// Limits learned from refusals and announcements, below the configured ones.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LearnedState {
     /// Requests per minute that are served.
@@ -93,6 +93,9 @@ pub struct LearnedState {
     /// Requests at the same time that are served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// Whether nothing was refused yet, so that the rate still grows fast.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ramping: bool,
 }
 
 impl LearnedState {

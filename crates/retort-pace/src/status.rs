@@ -20,6 +20,12 @@ pub struct DomainStatus {
     /// Most requests at the same time, configured or learned, if limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// Most requests at the same time as learned from refusals, if that was learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned_concurrency: Option<u32>,
+    /// Tokens per minute that the provider announces, with `limits: auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced_tokens_per_minute: Option<u64>,
     /// Until when nothing in the domain is asked, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<Blocked>,
@@ -49,6 +55,10 @@ pub enum LimitSource {
     Configured,
     /// Refusals of the provider, below the catalog's.
     Learned,
+    /// What the provider announces, with `limits: auto`.
+    Announced,
+    /// Nothing yet, with `limits: auto`: it grows until something is refused.
+    Growing,
 }
 
 /// Until when nothing is asked, and why.

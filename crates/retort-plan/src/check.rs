@@ -7,7 +7,7 @@ mod url;
 pub(crate) use campaign::{campaign, exact_numbers as campaign_numbers, prompt_id};
 #[cfg(test)]
 pub(crate) use catalog::is_date;
-pub(crate) use catalog::{catalog, price, violations};
+pub(crate) use catalog::{AUTO_EXAMPLE, catalog, price, violations};
 
 pub(crate) use self::catalog::{effective_auth, limit_group};
 

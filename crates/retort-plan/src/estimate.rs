@@ -286,6 +286,7 @@ fn domain_estimate(
     let bound_by = match &slowest {
         None => "nothing".to_owned(),
         Some((_, limit)) if default_limits => format!("{limit} (default)"),
+        Some((_, limit)) if spec.is_some_and(finds_limits) => format!("{limit} (cap)"),
         Some((_, limit)) => limit.clone(),
     };
     DomainEstimate {
@@ -297,6 +298,11 @@ fn domain_estimate(
         bound_by,
         default_limits,
     }
+}
+
+/// Returns whether limits of the domain are found while asking, so that the stated ones are caps.
+fn finds_limits(spec: &DomainSpec) -> bool {
+    spec.limits.auto || spec.lanes.iter().any(|lane| lane.limits.auto)
 }
 
 /// Replaces `slowest` by the limit among `limits` that takes longer for `usage`.

@@ -111,8 +111,22 @@ pub(crate) fn parse<T: DeserializeOwned>(
         {
             return error.with_name(name);
         }
-        from_fault(fault, document).with_name(name)
+        let error = from_fault(fault, document).with_name(name);
+        if document == Document::Catalog && is_bare_auto(text, fault) {
+            return error.with_hint(check::AUTO_EXAMPLE);
+        }
+        error
     })
+}
+
+/// Returns whether the parser stumbled over `limits: auto`.
+fn is_bare_auto(text: &str, fault: &Fault) -> bool {
+    let line = fault
+        .location()
+        .and_then(|place| usize::try_from(place.line()).ok()?.checked_sub(1))
+        .and_then(|line| text.lines().nth(line));
+    line.and_then(|line| line.split_once("limits:"))
+        .is_some_and(|(_, after)| after.trim_start().starts_with("auto"))
 }
 
 fn innermost(fault: &Fault) -> &Fault {

@@ -22,8 +22,8 @@ use crate::route::{self, Endpoint};
 use crate::script::End;
 use crate::state::{ProviderState, Shared};
 
-/// Most connections at once: several times what one worker keeps in flight.
-const CONNECTIONS_MAX: usize = 4_096;
+/// Most connections at once: what one worker keeps in flight at the most, and room for others.
+const CONNECTIONS_MAX: usize = 16_384;
 
 /// Longest time from the end of one request to the end of the next, however it drips in.
 const REQUEST_PATIENCE: Duration = Duration::from_mins(5);

@@ -1,5 +1,6 @@
 //! One module per command; each returns its exit code.
 
+mod bench;
 mod check;
 mod control;
 mod dataset;
@@ -17,7 +18,9 @@ use std::sync::Arc;
 use retort_dataset::store::Environment;
 use retort_types::WallClock;
 
-use crate::cli::{Cli, Command, ConfigCommand, DatasetCommand, Global, StoreCommand};
+use crate::cli::{
+    BenchCommand, Cli, Command, ConfigCommand, DatasetCommand, Global, StoreCommand,
+};
 use crate::clock::SystemClock;
 use crate::config::{self, Flags, Loaded};
 use crate::failure::Failure;
@@ -46,6 +49,10 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Resume(id) => control::wish(&context, &id.campaign, control::Wish::Resume).await,
         Command::Cancel(id) => control::wish(&context, &id.campaign, control::Wish::Cancel).await,
         Command::Sim(args) => sim::sim(&context, &args).await,
+        Command::Bench(BenchCommand::Throughput(args)) => bench::throughput(&args).await,
+        Command::Bench(BenchCommand::Pace(args)) => bench::pace(&args).await,
+        Command::Bench(BenchCommand::Bare(args)) => bench::bare::run(&args).await,
+        Command::Bench(BenchCommand::TlsFront(args)) => bench::tls::front(&args).await,
         Command::Dataset(DatasetCommand::Seal(args)) => dataset::seal(&context, &args).await,
         Command::Dataset(DatasetCommand::Show(args)) => dataset::show(&context, &args).await,
         Command::Dataset(DatasetCommand::Export(args)) => transfer::export(&context, &args).await,

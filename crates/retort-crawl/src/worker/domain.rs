@@ -199,9 +199,10 @@ impl Domain {
             return;
         };
         let (context, for_task) = (Arc::clone(&self.context), turn.clone());
-        let handle = self
-            .attempts
-            .spawn(async move { context.attempter.attempt(&target, &for_task).await });
+        // Boxed, because a task's memory is aligned to cache lines: large pieces of that kind are
+        // the slowest that an allocator can be asked for.
+        let attempt = Box::pin(async move { context.attempter.attempt(&target, &for_task).await });
+        let handle = self.attempts.spawn(attempt);
         self.tallies
             .entry(job.sample.model.clone())
             .or_default()

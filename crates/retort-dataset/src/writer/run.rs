@@ -94,6 +94,8 @@ pub(super) struct Loop {
     shared: Arc<Shared>,
     waiting: VecDeque<Job>,
     group: Option<Group>,
+    /// The buffer of the last group, for the next.
+    spare: Vec<u8>,
     disk_retry_at: Option<Instant>,
     current: Option<Unit>,
     /// Closed units, oldest first; the first one is being stored.
@@ -126,6 +128,7 @@ impl Loop {
             shared,
             waiting: VecDeque::new(),
             group: None,
+            spare: Vec::new(),
             disk_retry_at: None,
             current: None,
             units: VecDeque::new(),
@@ -268,7 +271,10 @@ impl Loop {
 
     /// Encodes the next records up to a flush or close request, which is acted on when it is first.
     fn next_group(&mut self) -> Option<Group> {
-        let mut group = Group::default();
+        let mut group = Group {
+            frames: std::mem::take(&mut self.spare),
+            ..Group::default()
+        };
         while group.records.len() < GROUP_RECORDS && group.frames.len() < GROUP_BYTES {
             match self.waiting.pop_front() {
                 Some(Job::Append { record, done }) => {
@@ -292,7 +298,11 @@ impl Loop {
                 None => break,
             }
         }
-        (!group.records.is_empty()).then_some(group)
+        if group.records.is_empty() {
+            self.spare = group.frames;
+            return None;
+        }
+        Some(group)
     }
 
     /// Closes the current unit and remembers who waits for the last one.
@@ -307,7 +317,11 @@ impl Loop {
         }
     }
 
-    fn confirm(&mut self, group: Group, bytes: u64, now: Instant) {
+    fn confirm(&mut self, mut group: Group, bytes: u64, now: Instant) {
+        if group.frames.capacity() <= 2 * GROUP_BYTES {
+            group.frames.clear();
+            self.spare = group.frames;
+        }
         let file = self.spool.active().unwrap_or_default();
         if self.current.as_ref().is_some_and(|unit| unit.file != file) {
             self.close_current();

@@ -37,6 +37,9 @@ impl Pacer {
         }
         let told = used.told_input.saturating_add(used.told_output);
         self.meter.tokens(now.instant, told);
+        let ruling = self.lanes[permit.lane].ruling;
+        let is_refusal = settlement.outcome == Outcome::RateLimited;
+        self.scopes[ruling].announced(&settlement.limits, is_refusal, now.instant);
         self.follow(&permit, settlement, now)
     }
 

@@ -536,6 +536,7 @@ fn absurd_numbers_do_no_harm() {
         tokens_per_minute: Some(std::num::NonZeroU64::MAX),
         input_tokens_per_minute: Some(std::num::NonZeroU64::MIN),
         output_tokens_per_minute: Some(std::num::NonZeroU64::MAX),
+        auto: false,
     };
     let huge = HumanDuration(Duration::MAX);
     let settings = PaceSettings {

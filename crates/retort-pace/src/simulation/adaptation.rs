@@ -139,7 +139,7 @@ fn a_learned_limit_survives_a_restart() {
     let mut world = World::new(15_000, provider, 4);
     world.run(1_500, 600.0);
     let (refused, began) = (world.report.refused, world.seconds());
-    world.restart(15_000);
+    world.restart();
     world.run(1_000, 600.0);
     assert!(
         world.report.refused <= refused + 5,

@@ -179,6 +179,7 @@ fn account(catalog: &Catalog, row: &Account) -> Result<(), SpecError> {
         return Err(SpecError::catalog(steps!["provider"], message)
             .with_hint(suggest(row.provider.as_str(), known)));
     };
+    limits(&row.limits)?;
     if let Some(auth) = &row.auth {
         self::auth(auth).map_err(|error| error.below(steps!["auth"]))?;
     }
@@ -195,6 +196,20 @@ fn account(catalog: &Catalog, row: &Account) -> Result<(), SpecError> {
     Ok(())
 }
 
+/// What a catalog writes to have limits found.
+pub(crate) const AUTO_EXAMPLE: &str = "write `limits: {auto: true, requests_per_minute: 6000}`; \
+    the limits beside `auto` are caps: requests_per_minute, tokens_per_minute or concurrency";
+
+fn limits(limits: &Limits) -> Result<(), SpecError> {
+    if limits.is_auto_without_cap() {
+        return Err(
+            SpecError::catalog(steps!["limits"], "limits that are to be found need a cap")
+                .with_hint(AUTO_EXAMPLE),
+        );
+    }
+    Ok(())
+}
+
 /// Returns how requests on `account` are authorised: the provider's setting under the account's.
 pub(crate) fn effective_auth(provider: &Provider, account: &Account) -> Option<Auth> {
     Auth::joined(provider.auth.as_ref(), account.auth.as_ref())
@@ -207,6 +222,7 @@ fn model(catalog: &Catalog, row: &Model) -> Result<(), SpecError> {
         return Err(SpecError::catalog(steps!["account"], message)
             .with_hint(suggest(row.account.as_str(), known)));
     }
+    limits(&row.limits)?;
     if row.model.trim() != row.model || row.model.is_empty() {
         let message = "the model's name as sent is empty or has white space around it";
         return Err(SpecError::catalog(steps!["model"], message));

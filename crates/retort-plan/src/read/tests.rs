@@ -187,6 +187,16 @@ const IN_CATALOGS: Mistakes = &[
     ),
     ("unknown relation", "kind: distillation", "kind: distilled"),
     (
+        "limits to be found, bare",
+        "{requests_per_day: 100}",
+        "auto",
+    ),
+    (
+        "limits to be found without a cap",
+        "{requests_per_day: 100}",
+        "{auto: true}",
+    ),
+    (
         "limits of a group",
         "requests_per_day: 100",
         "requests_per_day: 200",

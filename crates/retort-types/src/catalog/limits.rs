@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Limits. Absent ones do not limit; none is ever zero.
+/// Limits. Absent ones do not limit; none is ever zero. With `auto` they are caps.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -27,12 +27,26 @@ pub struct Limits {
     /// Requests at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<NonZeroU32>,
+    /// Whether the provider's real limits are found while asking: from what it announces and
+    /// refuses, starting at one request a second. The limits beside it are then caps that are
+    /// never passed; one of `requests_per_minute`, `tokens_per_minute` and `concurrency` is
+    /// required.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auto: bool,
 }
 
 impl Limits {
     /// Returns whether nothing is limited.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Returns whether limits are to be found, but nothing says how far the search may go.
+    pub const fn is_auto_without_cap(&self) -> bool {
+        self.auto
+            && self.requests_per_minute.is_none()
+            && self.tokens_per_minute.is_none()
+            && self.concurrency.is_none()
     }
 }
 

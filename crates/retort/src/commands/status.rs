@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use retort_crawl::{State, Status, status};
+use retort_pace::{DomainStatus, LimitSource};
 use retort_types::{CampaignId, WallClock};
 
 use super::Context;
@@ -99,6 +100,39 @@ fn present_state(status: &Status, clock: &dyn WallClock) -> String {
     status.state.as_str().to_owned()
 }
 
+/// Returns the limits in force that do not stand in the catalog.
+fn found_limits(pace: &DomainStatus) -> Option<String> {
+    let of_lanes = pace
+        .lanes
+        .iter()
+        .filter_map(|lane| Some((lane.model.as_str(), lane.limit?)));
+    let whole = pace.limit.map(|limit| ("", limit));
+    let mut parts: Vec<String> = whole
+        .into_iter()
+        .chain(of_lanes)
+        .filter_map(|(model, limit)| {
+            let how = match limit.source {
+                LimitSource::Configured => return None,
+                LimitSource::Learned => "found by refusals",
+                LimitSource::Announced => "announced",
+                LimitSource::Growing => "growing until something is refused",
+            };
+            let of = if model.is_empty() { "" } else { " of " };
+            Some(format!(
+                "{:.0} requests/min{of}{model} ({how})",
+                limit.requests_per_minute
+            ))
+        })
+        .collect();
+    if let Some(tokens) = pace.announced_tokens_per_minute {
+        parts.push(format!("{} tokens/min (announced)", count(tokens)));
+    }
+    if let Some(at_once) = pace.learned_concurrency {
+        parts.push(format!("{at_once} at the same time (found by refusals)"));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 fn describe(status: &Status, clock: &dyn WallClock) -> String {
     let head = format!(
         "{}  {}  {}/{}  {}",
@@ -121,6 +155,9 @@ fn describe(status: &Status, clock: &dyn WallClock) -> String {
     for domain in &status.domains {
         if let Some(waiting) = &domain.waiting_for {
             lines.push(format!("domain {}: {waiting}", domain.domain));
+        }
+        if let Some(found) = domain.pace.as_ref().and_then(found_limits) {
+            lines.push(format!("domain {}: {found}", domain.domain));
         }
         if let Some(blocked) = domain.pace.as_ref().and_then(|pace| pace.blocked.as_ref()) {
             lines.push(format!(

@@ -12,6 +12,7 @@ mod s3;
 #[path = "../support/world.rs"]
 mod support;
 
+mod bench;
 mod cli;
 mod control;
 mod ends;

@@ -85,3 +85,23 @@ fn configured_five_times_too_fast() {
     assert!(seconds <= 70.0, "took {seconds} s");
     println!("five times too fast: {seconds:.1} s for 3,000 requests, {refused} refused");
 }
+
+#[test]
+fn the_limit_is_found_below_a_cap_of_ten_times_as_much() {
+    let world = world();
+    let cap = json!({ "auto": true, "requests_per_minute": 30_000 });
+    world.catalog(&[("p", cap)]);
+    world.campaign(&["m"], 300, 10, json!({ "params": { "max_tokens": 8 } }));
+    let seconds = timed_run(&world);
+    let stats = world.stats();
+    assert_eq!(number(&stats, "served"), 3_000, "{stats:#}");
+    assert_eq!(number(&stats, "paid_twice"), 0);
+    let refused = number(&stats, "refused_429");
+    assert!(
+        refused * 20 <= 3_000 + refused,
+        "{refused} requests were refused"
+    );
+    let ideal = 3_000.0 / 50.0;
+    assert!(seconds <= 1.25 * ideal, "took {seconds} s");
+    println!("found: {seconds:.1} s for 3,000 requests, {refused} refused");
+}

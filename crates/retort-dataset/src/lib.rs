@@ -7,6 +7,7 @@
 
 mod columns;
 pub mod error;
+pub mod exchange;
 pub mod ledger;
 pub mod rows;
 pub mod schema;

@@ -3,6 +3,7 @@
 
 pub mod control;
 pub mod coordinator;
+mod decoding;
 pub mod message;
 mod record;
 pub mod settings;

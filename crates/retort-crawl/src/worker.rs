@@ -4,6 +4,7 @@ mod ask;
 mod attempt;
 mod context;
 mod domain;
+mod keep;
 mod lane;
 mod pace_store;
 mod registry;
@@ -104,6 +105,7 @@ impl WorkerParts {
                 writer: self.writer,
                 maker,
                 allowance,
+                archiver: Arc::default(),
                 broken: watch::channel(None).0,
             },
             registry: Registry::default(),

@@ -27,7 +27,9 @@ use tokio::sync::mpsc;
 
 use crate::{DatasetError, SealError, Store};
 
-pub(crate) use manifest::{MANIFEST_FILE, SUMS_FILE, sha256_sums};
+pub(crate) use manifest::{
+    MANIFEST_FILE, PLAN_FILE, SIGNATURE_FILE, SUMS_FILE, catalog_hash, sha256_sums,
+};
 pub use manifest::{Manifest, ManifestFile, merkle_root};
 pub use slug::model_slugs;
 
@@ -113,6 +115,8 @@ pub enum SealStage {
     Tokens,
     /// Writing `attempts`; counts rows.
     Attempts,
+    /// Hashing exchanges; counts files.
+    Exchanges,
 }
 
 /// A sealed snapshot.

@@ -9,6 +9,7 @@ mod record;
 pub mod settings;
 pub mod status;
 pub mod submit;
+pub mod verify;
 pub mod worker;
 
 pub use coordinator::{Coordinator, CoordinatorParts, Finish};

@@ -1,7 +1,7 @@
 //! The worker: owns domains, asks their samples at their pace, and tells when rows are durable.
 
 mod ask;
-mod attempt;
+pub(crate) mod attempt;
 mod context;
 mod domain;
 mod keep;

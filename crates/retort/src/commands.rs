@@ -3,11 +3,15 @@
 mod check;
 mod control;
 mod dataset;
+mod keys;
 mod plan;
+mod row;
 mod run;
 mod show;
 mod sim;
 mod status;
+mod target;
+mod verify;
 
 use std::sync::Arc;
 
@@ -42,6 +46,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Sim(args) => sim::sim(&context, &args).await,
         Command::Dataset(DatasetCommand::Seal(args)) => dataset::seal(&context, &args).await,
         Command::Dataset(DatasetCommand::Show(args)) => dataset::show(&context, &args).await,
+        Command::Dataset(DatasetCommand::Verify(args)) => verify::verify(&context, &args).await,
+        Command::Keys(command) => keys::keys(&context, &command).await,
         Command::Suites(command) => show::suites(&command),
         Command::Schema(args) => show::schema(&args),
         Command::Config(ConfigCommand::Show { json }) => show::config(&context, json),

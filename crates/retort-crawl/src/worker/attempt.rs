@@ -240,12 +240,15 @@ fn weight(record: &AttemptRecord) -> usize {
             .sum::<usize>()
 }
 
+/// Why a reply is not in its row although its exchange may be kept.
+pub(crate) const TOO_LARGE: &str = "the reply is too large to be stored";
+
 /// Returns what is kept of a record that is too large to be stored.
 fn stripped(record: &AttemptRecord) -> AttemptRecord {
     AttemptRecord {
         outcome: Outcome::Undecodable,
         final_outcome: record.final_outcome.map(|_| Outcome::GaveUp),
-        reason: Some("the reply is too large to be stored".to_owned()),
+        reason: Some(TOO_LARGE.to_owned()),
         reply: Reply::default(),
         error: None,
         timing: Timing {
@@ -325,7 +328,9 @@ fn http_facts(
             .map(|head| retort_wire::kept_headers(&head.headers))
             .unwrap_or_default(),
         provider_request_id,
-        request_sha256: Some(Digest::of(&request.body).to_string()),
+        // Without headers nothing was sent.
+        request_sha256: (!exchange.request_headers.is_empty())
+            .then(|| Digest::of(&request.body).to_string()),
         response_sha256: head.map(|_| Digest::of(&exchange.body).to_string()),
         response_bytes: head.map(|_| exchange.body.len() as u64),
     }

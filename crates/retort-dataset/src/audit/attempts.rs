@@ -14,7 +14,7 @@ use crate::{DatasetError, rows};
 impl Auditor<'_> {
     /// Walks over `attempts`.
     pub(super) async fn attempts(&mut self) -> Result<(), DatasetError> {
-        let mut before = None;
+        let (mut before, mut last) = (None, None);
         for file in self.snapshot.files_of(Table::Attempts) {
             let mut rows_of_file = 0;
             let mut batches = self.snapshot.file_rows(Table::Attempts, &file, &[]);
@@ -30,6 +30,7 @@ impl Auditor<'_> {
                 rows_of_file += batch.num_rows();
                 let order = (ORDER_ATTEMPT, "attempt_id");
                 self.check_order(&file, &batch, order, &mut before)?;
+                self.check_numbers(&file, &batch, &mut last)?;
                 for at in (0..batch.num_rows()).step_by(PIECE_ROWS) {
                     let length = PIECE_ROWS.min(batch.num_rows() - at);
                     self.attempts_of(&file, &batch.slice(at, length)).await?;
@@ -116,6 +117,31 @@ impl Auditor<'_> {
             at.push(row);
         }
         Ok((planned, at))
+    }
+
+    /// Notes attempts whose predecessor is missing: a sample is asked again only when the attempt
+    /// before is durable.
+    fn check_numbers(
+        &mut self,
+        file: &str,
+        batch: &RecordBatch,
+        last: &mut Option<(u64, u32)>,
+    ) -> Result<(), DatasetError> {
+        let reader = Reader::new(batch, file);
+        let (index, number) = (reader.u64("plan_index")?, reader.u32("attempt_no")?);
+        let ids = reader.text("attempt_id")?;
+        for row in 0..batch.num_rows() {
+            let (sample, number) = (index.value(row), number.value(row));
+            let before = last
+                .filter(|(of, _)| *of == sample)
+                .map_or(0, |(_, number)| number);
+            if number > before.saturating_add(1) {
+                let what = format!("attempt {} of its sample is missing", number - 1);
+                self.audited.row(file, ids.value(row), what);
+            }
+            *last = Some((sample, number));
+        }
+        Ok(())
     }
 
     /// Notes final rows whose attempt is not in `attempts`.

@@ -138,10 +138,16 @@ impl Snapshot {
         let sums = sha256_sums(&manifest.files, &bytes);
         match self.file(SUMS_FILE).await {
             Ok(found) if found == sums => {}
-            Ok(_) => findings.push(Finding::of_file(
-                SUMS_FILE,
-                "it does not say what the manifest says",
-            )),
+            Ok(found) => {
+                let line = format!("{}  {MANIFEST_FILE}", Digest::of(&bytes));
+                let found = String::from_utf8_lossy(&found);
+                if !found.lines().any(|told| told == line) {
+                    let what = "its SHA-256 is not the one in SHA256SUMS";
+                    findings.push(Finding::of_file(MANIFEST_FILE, what));
+                }
+                let what = "it does not say what the manifest says";
+                findings.push(Finding::of_file(SUMS_FILE, what));
+            }
             Err(DatasetError::Store(error)) if error.is_not_found() => {
                 findings.push(Finding::of_file(SUMS_FILE, "it is not there"));
             }

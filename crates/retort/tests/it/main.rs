@@ -12,6 +12,7 @@ mod support;
 
 mod cli;
 mod control;
+mod custody;
 mod ends;
 mod first;
 mod hostile;

@@ -119,7 +119,11 @@ impl Expander {
 
 /// Undoes the content encodings of a whole body with these headers, giving at most `max_bytes`.
 /// Returns what could be expanded, and why that is not all, if it is not.
-pub fn expand(headers: &HeaderMap, body: &[u8], max_bytes: usize) -> (Vec<u8>, Option<&'static str>) {
+pub fn expand(
+    headers: &HeaderMap,
+    body: &[u8],
+    max_bytes: usize,
+) -> (Vec<u8>, Option<&'static str>) {
     let mut expanded = Vec::new();
     let mut expander = match Expander::of(headers, max_bytes) {
         Ok(expander) => expander,

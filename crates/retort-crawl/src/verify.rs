@@ -171,10 +171,7 @@ async fn check_exchanges(
 }
 
 /// Returns the plan of a snapshot when it is the one that the manifest names.
-async fn load_plan(
-    snapshot: &Snapshot,
-    report: &mut Report,
-) -> Result<Option<Plan>, DatasetError> {
+async fn load_plan(snapshot: &Snapshot, report: &mut Report) -> Result<Option<Plan>, DatasetError> {
     const FILE: &str = "plan.json";
     let bytes = match snapshot.file(FILE).await {
         Ok(bytes) => bytes,
@@ -188,9 +185,8 @@ async fn load_plan(
     let manifest = &snapshot.manifest;
     let mut wrong = |what: String| report.findings.push(Finding::of_file(FILE, what));
     let read = serde_json::from_slice::<PlanDocument>(&bytes).map_err(|error| error.to_string());
-    let plan = read.and_then(|document| {
-        Plan::from_document(document).map_err(|error| error.to_string())
-    });
+    let plan =
+        read.and_then(|document| Plan::from_document(document).map_err(|error| error.to_string()));
     let plan = match plan {
         Ok(plan) => plan,
         Err(why) => {

@@ -215,7 +215,8 @@ impl Auditor<'_> {
         let is_its = stored.attempt_id == record.attempt_id
             && stored.sample_id == record.sample.sample_id.to_string();
         if !is_its {
-            self.audited.row(file, row, "its exchange is of another attempt");
+            self.audited
+                .row(file, row, "its exchange is of another attempt");
             return Ok(Looked::Noted);
         }
         match self.oracle.decode(&stored, record) {

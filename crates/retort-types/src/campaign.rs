@@ -217,7 +217,10 @@ pub struct StoreOptions {
 }
 
 /// Leaves a default out, so that campaigns from before the setting keep their digest.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
 const fn is_set(flag: &bool) -> bool {
     *flag
 }

@@ -200,18 +200,14 @@ pub(crate) enum DatasetCommand {
     #[command(after_help = "Example: retort dataset seal first-light")]
     Seal(Seal),
     /// Derive everything in a snapshot again and tell what differs.
-    #[command(
-        after_help = "Examples:\n  retort dataset verify first-light\n  \
+    #[command(after_help = "Examples:\n  retort dataset verify first-light\n  \
         retort dataset verify ./0001-4f1d0c9b7a6e --exchanges ./delivered --key lab.pub\n\n\
-        Exit codes: 0 nothing differs, 1 something does. What could not be checked is told."
-    )]
+        Exit codes: 0 nothing differs, 1 something does. What could not be checked is told.")]
     Verify(Verify),
     /// Show a snapshot, or one row of it down to the bytes that were sent and received.
-    #[command(
-        after_help = "Examples:\n  retort dataset show first-light\n  \
+    #[command(after_help = "Examples:\n  retort dataset show first-light\n  \
         retort dataset show 5d1c09a7\n  \
-        retort dataset show first-light --row 5d1c09a7 --raw | zcat"
-    )]
+        retort dataset show first-light --row 5d1c09a7 --raw | zcat")]
     Show(Show),
 }
 
@@ -235,10 +231,8 @@ pub(crate) struct Verify {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// Make a key pair: a secret key that only you can read, and a public key to hand out.
-    #[command(
-        after_help = "Example: retort keys generate lab.key\n\n\
-        With RETORT_KEY_PASSWORD set, the secret key is put under that password."
-    )]
+    #[command(after_help = "Example: retort keys generate lab.key\n\n\
+        With RETORT_KEY_PASSWORD set, the secret key is put under that password.")]
     Generate {
         /// File of the secret key; the public key is written beside it, as .pub.
         secret: PathBuf,
@@ -258,10 +252,8 @@ pub(crate) enum KeysCommand {
         snapshot: String,
     },
     /// Check the signature of a snapshot; `retort dataset verify` checks the rest of it too.
-    #[command(
-        after_help = "Example: retort keys verify lab.pub first-light\n\n\
-        Without Retort: minisign -Vm MANIFEST.json -p lab.pub && sha256sum -c SHA256SUMS"
-    )]
+    #[command(after_help = "Example: retort keys verify lab.pub first-light\n\n\
+        Without Retort: minisign -Vm MANIFEST.json -p lab.pub && sha256sum -c SHA256SUMS")]
     Verify {
         /// The public key: a file, or the key itself.
         key: String,

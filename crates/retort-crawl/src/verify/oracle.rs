@@ -72,7 +72,9 @@ impl Oracle for PlanOracle {
 
     fn decode(&self, stored: &Stored, record: &mut AttemptRecord) -> Result<Comparable, String> {
         if stored.redacted.iter().any(|place| place == WITHHELD) {
-            return Ok(Comparable::Not("exchanges whose body was withheld for a secret"));
+            return Ok(Comparable::Not(
+                "exchanges whose body was withheld for a secret",
+            ));
         }
         if record.reason.as_deref() == Some(TOO_LARGE) {
             return Ok(Comparable::Not("replies too large for a row"));

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use retort_client::{
-    BodySink, Ending, Flow, Head, HttpClient, HttpRequest, SecretHeader, redact,
-};
+use retort_client::{BodySink, Ending, Flow, Head, HttpClient, HttpRequest, SecretHeader, redact};
 use retort_types::{Endpoint, Message, Outcome, Params, PromptInput, WireProtocol};
 use retort_wire::{AnswerHead, Ask, Decoded, Decoder};
 

@@ -198,18 +198,20 @@ impl Attempter {
             timing,
             ..record
         };
-        let secret = target.secret.as_deref();
-        let echoed = secret.filter(|secret| exchange.secret_echoed || holds(&record, secret));
+        let secret = target.secret.as_ref();
+        let echoed = secret
+            .filter(|secret| exchange.secret_echoed || holds(&record, secret))
+            .cloned();
         if turn.sample.store.exchanges {
             let kept = Kept {
-                echoed,
-                request: &request,
-                exchange: &exchange,
-                reading: &reading,
+                request,
+                exchange,
+                reading,
+                echoed: echoed.clone(),
             };
-            kept.put_into(&mut record, &self.archiver);
+            record = kept.put_into(record, &self.archiver).await;
         }
-        if let Some(secret) = echoed {
+        if let Some(secret) = &echoed {
             scrub(&mut record, secret);
         }
         (record, settlement)

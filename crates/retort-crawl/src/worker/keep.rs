@@ -1,6 +1,6 @@
 //! What is kept of an exchange: its bytes, with every secret replaced before anything is hashed.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use retort_client::{Exchange, HttpRequest, REDACTED, SecretHeader, redact};
@@ -15,25 +15,52 @@ use crate::decoding::{self, Reading};
 /// Headers of an answer that identify a client to a host: no part of what a model said.
 const COOKIES: [&str; 2] = ["set-cookie", "set-cookie2"];
 
+/// Bytes of both bodies from which on compressing them would hold up other exchanges: some
+/// milliseconds.
+const LARGE_BYTES: usize = 256 << 10;
+
 /// Query fields that are told as they are; in any other a secret could stand.
 const TOLD_QUERY_FIELDS: [&str; 4] = ["alt", "api-version", "beta", "version"];
 
 /// An attempt whose exchange is kept.
 #[derive(Debug)]
-pub(super) struct Kept<'a> {
-    pub(super) request: &'a HttpRequest,
-    pub(super) exchange: &'a Exchange,
-    pub(super) reading: &'a Reading,
+pub(super) struct Kept {
+    pub(super) request: HttpRequest,
+    pub(super) exchange: Exchange,
+    pub(super) reading: Reading,
     /// The secret, when what came back held it anywhere.
-    pub(super) echoed: Option<&'a SecretHeader>,
+    pub(super) echoed: Option<Arc<SecretHeader>>,
 }
 
-impl Kept<'_> {
-    /// Puts the records of the exchange into `record`. Where the host sent the secret back in a
+impl Kept {
+    /// Returns `record` with the records of the exchange. Where the host sent the secret back in a
     /// way that only decoding shows, the body is withheld, from the row's digests too.
-    pub(super) fn put_into(&self, record: &mut AttemptRecord, archiver: &Mutex<Archiver>) {
+    pub(super) async fn put_into(
+        self,
+        mut record: AttemptRecord,
+        archiver: &Mutex<Archiver>,
+    ) -> AttemptRecord {
+        if self.exchange.body.len() + self.request.body.len() < LARGE_BYTES {
+            // A task that failed half way leaves buffers that the next one clears.
+            let mut archiver = archiver.lock().unwrap_or_else(PoisonError::into_inner);
+            self.put(&mut record, &mut archiver);
+            return record;
+        }
+        let work = tokio::task::spawn_blocking(move || {
+            self.put(&mut record, &mut Archiver::new());
+            record
+        });
+        match work.await {
+            Ok(record) => record,
+            // A fault of this program is handled where those of all attempts are.
+            Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
+        }
+    }
+
+    fn put(&self, record: &mut AttemptRecord, archiver: &mut Archiver) {
         let records = self.records(record, archiver, &self.exchange.body);
-        let withheld = self.echoed.is_some_and(|secret| tells(&records, secret));
+        let echoed = self.echoed.as_deref();
+        let withheld = echoed.is_some_and(|secret| tells(&records, secret));
         let records = if withheld {
             record.http.response_sha256 = Some(Digest::of(b"").to_string());
             record.http.response_bytes = Some(0);
@@ -44,7 +71,7 @@ impl Kept<'_> {
         record.exchange = Some(KeptExchange::Records(records));
     }
 
-    fn records(&self, record: &AttemptRecord, archiver: &Mutex<Archiver>, body: &[u8]) -> Bytes {
+    fn records(&self, record: &AttemptRecord, archiver: &mut Archiver, body: &[u8]) -> Bytes {
         let Self {
             request, exchange, ..
         } = self;
@@ -93,10 +120,8 @@ impl Kept<'_> {
             answer,
             ending: &exchange.end.to_string(),
             redacted: &redacted,
-            decoder: &canonical_json(self.reading).unwrap_or_default(),
+            decoder: &canonical_json(&self.reading).unwrap_or_default(),
         };
-        // A task that failed half way leaves buffers that the next one clears.
-        let mut archiver = archiver.lock().unwrap_or_else(PoisonError::into_inner);
         archiver.records(&said)
     }
 }
@@ -105,7 +130,9 @@ impl Kept<'_> {
 fn tells(records: &[u8], secret: &SecretHeader) -> bool {
     let decoded = exchange::read(records).and_then(|stored| decoding::again(&stored));
     // What cannot be read back is not kept when a secret may be in it.
-    decoded.map_or(true, |decoded| scrub::reply_holds(&decoded.reply, decoded.error.as_ref(), secret))
+    decoded.map_or(true, |decoded| {
+        scrub::reply_holds(&decoded.reply, decoded.error.as_ref(), secret)
+    })
 }
 
 /// Returns an address without secrets: the request's own and values of unknown query fields.

@@ -102,7 +102,8 @@ impl Auditor<'_> {
                 continue;
             };
             let Ok(outcome) = outcome.value(row).parse() else {
-                self.audited.row(file, id, "its outcome is none that there is");
+                self.audited
+                    .row(file, id, "its outcome is none that there is");
                 continue;
             };
             id.clone_into(&mut record.attempt_id);

@@ -145,7 +145,8 @@ pub(super) const ORDER: &[&str] = &[
 ];
 
 /// Columns of `attempts` that order its rows.
-pub(super) const ORDER_ATTEMPT: &[&str] = &["plan_index", "attempt_no", "finished_at", "attempt_id"];
+pub(super) const ORDER_ATTEMPT: &[&str] =
+    &["plan_index", "attempt_no", "finished_at", "attempt_id"];
 
 /// Returns each column of these lists once.
 pub(super) fn joined<'a>(lists: &[&[&'a str]]) -> Vec<&'a str> {

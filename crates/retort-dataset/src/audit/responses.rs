@@ -83,12 +83,15 @@ impl Auditor<'_> {
                 Looked::Decoded(Comparable::Whole) => Some(&record),
                 Looked::Decoded(_) | Looked::Noted => None,
             };
-            if told.is_some_and(|record| record.reply.tokens.is_empty() == has_logprobs.value(row)) {
+            if told.is_some_and(|record| record.reply.tokens.is_empty() == has_logprobs.value(row))
+            {
                 let what = "`has_logprobs` is not what its exchange says";
                 self.audited.row(file, &id, what);
             }
             if has_logprobs.value(row) {
-                tokens.check(&record, told.is_some(), &mut self.audited).await?;
+                tokens
+                    .check(&record, told.is_some(), &mut self.audited)
+                    .await?;
             }
             if matches!(looked, Looked::Decoded(_)) {
                 decoded.push(record);
@@ -126,7 +129,10 @@ impl Auditor<'_> {
                 self.audited.row(file, sample, what);
                 continue;
             };
-            let model = self.outcomes.entry(model.value(row).to_owned()).or_default();
+            let model = self
+                .outcomes
+                .entry(model.value(row).to_owned())
+                .or_default();
             *model.entry(ended).or_default() += 1;
             if origin.value(row) == "import" {
                 self.audited.skip("imported rows");
@@ -139,7 +145,8 @@ impl Auditor<'_> {
                 continue;
             };
             if !self.see(index.value(row)) {
-                self.audited.row(file, sample, "its sample has another row too");
+                self.audited
+                    .row(file, sample, "its sample has another row too");
             }
             if !follows(ended, last) {
                 let what = "`outcome` does not follow from `last_outcome`";
@@ -173,7 +180,8 @@ impl Auditor<'_> {
             is_met: false,
             index: record.sample.index,
         };
-        self.finals.insert(short(record.attempt_id.as_bytes()), told);
+        self.finals
+            .insert(short(record.attempt_id.as_bytes()), told);
     }
 
     /// Notes rows that are not in the order of their table.
@@ -187,7 +195,10 @@ impl Auditor<'_> {
         let ids = Reader::new(batch, file).text(id)?;
         for row in 0..batch.num_rows() {
             let rank = Rank::of(batch, columns, row);
-            if before.as_ref().is_some_and(|before| !before.is_before(&rank)) {
+            if before
+                .as_ref()
+                .is_some_and(|before| !before.is_before(&rank))
+            {
                 let what = "it comes after a row that belongs behind it";
                 self.audited.row(file, ids.value(row), what);
             }
@@ -235,7 +246,10 @@ pub(super) fn place(
     row: usize,
 ) -> Result<Option<Place>, DatasetError> {
     let reader = Reader::new(batch, path);
-    let (file, sha256) = (reader.text("exchange_file")?, reader.text("exchange_sha256")?);
+    let (file, sha256) = (
+        reader.text("exchange_file")?,
+        reader.text("exchange_sha256")?,
+    );
     let (offset, length) = (
         reader.u64("exchange_offset")?,
         reader.u64("exchange_length")?,

@@ -82,18 +82,23 @@ impl Auditor<'_> {
     }
 
     /// Notes a file that cannot be read; fails when it is the store that fails.
-    pub(super) fn unreadable(&mut self, file: &str, error: DatasetError) -> Result<(), DatasetError> {
-        match error {
-            DatasetError::Store(error) if error.is_not_found() => {
-                self.audited.find(Finding::of_file(file, "it is not there"));
-                Ok(())
-            }
-            DatasetError::Store(error) => Err(error.into()),
-            error => {
-                let what = format!("its rows cannot be read: {error}");
-                self.audited.find(Finding::of_file(file, what));
-                Ok(())
-            }
-        }
+    pub(super) fn unreadable(
+        &mut self,
+        file: &str,
+        error: DatasetError,
+    ) -> Result<(), DatasetError> {
+        let what = match error {
+            DatasetError::Store(error) if error.is_not_found() => "it is not there".to_owned(),
+            DatasetError::Store(error) => return Err(error.into()),
+            DatasetError::Spool(_)
+            | DatasetError::Rows(_)
+            | DatasetError::Parquet { .. }
+            | DatasetError::OtherPlan { .. }
+            | DatasetError::Damaged { .. }
+            | DatasetError::System { .. }
+            | DatasetError::Closed => format!("its rows cannot be read: {error}"),
+        };
+        self.audited.find(Finding::of_file(file, what));
+        Ok(())
     }
 }

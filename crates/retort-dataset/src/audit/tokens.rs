@@ -103,7 +103,10 @@ impl TokenCursor {
         for actual in &run {
             let expected = expected.slice(at, actual.num_rows());
             differences(&expected, actual, COMPARED, &mut |row, column| {
-                let what = format!("`{column}` of token {} is not what its exchange says", at + row);
+                let what = format!(
+                    "`{column}` of token {} is not what its exchange says",
+                    at + row
+                );
                 audited.row(&self.file, &sample, what);
             });
             at += actual.num_rows();

@@ -159,9 +159,7 @@ fn check_digest(record: &Record, name: &str, bytes: &[u8]) -> Result<(), String>
 /// Returns what stands before and behind the first empty line.
 fn cut(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     const END: &[u8] = b"\r\n\r\n";
-    let at = bytes
-        .windows(END.len())
-        .position(|window| window == END)?;
+    let at = bytes.windows(END.len()).position(|window| window == END)?;
     Some((bytes.get(..at)?, bytes.get(at + END.len()..)?))
 }
 

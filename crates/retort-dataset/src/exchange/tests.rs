@@ -6,13 +6,14 @@ use super::*;
 use crate::testing::{START, sample};
 
 fn request_headers() -> Vec<(String, String)> {
-    vec![(
-        "authorization".to_owned(),
-        "Bearer [redacted]".to_owned(),
-    )]
+    vec![("authorization".to_owned(), "Bearer [redacted]".to_owned())]
 }
 
-fn exchange<'a>(headers: &'a [(String, String)], body: &'a [u8], redacted: &'a [String]) -> Exchange<'a> {
+fn exchange<'a>(
+    headers: &'a [(String, String)],
+    body: &'a [u8],
+    redacted: &'a [String],
+) -> Exchange<'a> {
     Exchange {
         attempt_id: "01900000-0000-7000-8000-000000000001",
         sample_id: sample(1).sample_id,

@@ -64,7 +64,7 @@ impl Archiver {
         }
         self.block.extend_from_slice(b"\r\n");
         self.block.extend_from_slice(exchange.request_body);
-        let mut lines = self.lines(exchange, Kind::Request);
+        let mut lines = lines(exchange, Kind::Request);
         field(
             &mut lines,
             fields::PAYLOAD_DIGEST,
@@ -93,7 +93,7 @@ impl Archiver {
         }
         self.block.extend_from_slice(b"\r\n");
         self.block.extend_from_slice(answer.body);
-        let mut lines = self.lines(exchange, Kind::Response);
+        let mut lines = lines(exchange, Kind::Response);
         field(&mut lines, fields::RECEIVED_AT, &date(answer.received_at));
         if spoken == "HTTP/2" {
             field(&mut lines, fields::PROTOCOL, "h2");
@@ -109,44 +109,8 @@ impl Archiver {
         self.block.clear();
         let text = format!("ending: {}\r\n", exchange.ending);
         self.block.extend_from_slice(text.as_bytes());
-        let lines = self.lines(exchange, Kind::Metadata);
+        let lines = lines(exchange, Kind::Metadata);
         self.finish(&lines, out);
-    }
-
-    /// Returns the fields that every record of an exchange has.
-    fn lines(&self, exchange: &Exchange<'_>, kind: Kind) -> String {
-        let mut lines = format!("{}\r\n", fields::VERSION);
-        let other = match (kind, &exchange.answer) {
-            (Kind::Request, Some(_)) => Some(Kind::Response),
-            (Kind::Request, None) => Some(Kind::Metadata),
-            (Kind::Response | Kind::Metadata, _) => {
-                (!exchange.request_headers.is_empty()).then_some(Kind::Request)
-            }
-        };
-        field(&mut lines, fields::TYPE, kind.as_str());
-        field(
-            &mut lines,
-            fields::RECORD_ID,
-            &record_id(exchange.attempt_id, kind),
-        );
-        if let Some(other) = other {
-            let id = record_id(exchange.attempt_id, other);
-            field(&mut lines, fields::CONCURRENT_TO, &id);
-        }
-        field(&mut lines, fields::DATE, &date(exchange.sent_at));
-        field(&mut lines, fields::TARGET_URI, exchange.target_uri);
-        field(&mut lines, fields::CONTENT_TYPE, kind.content_type());
-        field(&mut lines, fields::ATTEMPT_ID, exchange.attempt_id);
-        let sample = exchange.sample_id.to_string();
-        field(&mut lines, fields::SAMPLE_ID, &sample);
-        if kind != Kind::Request {
-            field(&mut lines, fields::ENDING, exchange.ending);
-            field(&mut lines, fields::DECODER, exchange.decoder);
-        }
-        for place in exchange.redacted {
-            field(&mut lines, fields::REDACTED, place);
-        }
-        lines
     }
 
     /// Appends the record of `lines` and the block.
@@ -158,6 +122,42 @@ impl Archiver {
             out,
         );
     }
+}
+
+/// Returns the fields that every record of an exchange has.
+fn lines(exchange: &Exchange<'_>, kind: Kind) -> String {
+    let mut lines = format!("{}\r\n", fields::VERSION);
+    let other = match (kind, &exchange.answer) {
+        (Kind::Request, Some(_)) => Some(Kind::Response),
+        (Kind::Request, None) => Some(Kind::Metadata),
+        (Kind::Response | Kind::Metadata, _) => {
+            (!exchange.request_headers.is_empty()).then_some(Kind::Request)
+        }
+    };
+    field(&mut lines, fields::TYPE, kind.as_str());
+    field(
+        &mut lines,
+        fields::RECORD_ID,
+        &record_id(exchange.attempt_id, kind),
+    );
+    if let Some(other) = other {
+        let id = record_id(exchange.attempt_id, other);
+        field(&mut lines, fields::CONCURRENT_TO, &id);
+    }
+    field(&mut lines, fields::DATE, &date(exchange.sent_at));
+    field(&mut lines, fields::TARGET_URI, exchange.target_uri);
+    field(&mut lines, fields::CONTENT_TYPE, kind.content_type());
+    field(&mut lines, fields::ATTEMPT_ID, exchange.attempt_id);
+    let sample = exchange.sample_id.to_string();
+    field(&mut lines, fields::SAMPLE_ID, &sample);
+    if kind != Kind::Request {
+        field(&mut lines, fields::ENDING, exchange.ending);
+        field(&mut lines, fields::DECODER, exchange.decoder);
+    }
+    for place in exchange.redacted {
+        field(&mut lines, fields::REDACTED, place);
+    }
+    lines
 }
 
 /// Returns the record that a file begins with.

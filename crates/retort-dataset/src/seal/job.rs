@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow::array::RecordBatch;
-use retort_types::{Digest, Outcome};
 use retort_types::digest::canonical_json;
+use retort_types::{Digest, Outcome};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 

@@ -126,7 +126,9 @@ impl Names {
         }
         let name = |wanted: u32| {
             let mut names = self.numbers.iter();
-            names.find(|(_, number)| **number == wanted).map(|(name, _)| name)
+            names
+                .find(|(_, number)| **number == wanted)
+                .map(|(name, _)| name)
         };
         name(first) <= name(second)
     }

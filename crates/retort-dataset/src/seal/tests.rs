@@ -580,7 +580,7 @@ async fn a_summary_counts_what_was_sealed() {
 async fn found_by(snapshot: &Snapshot, id: &str) -> Found {
     match snapshot.find(id).await.unwrap() {
         Search::Found(found) => *found,
-        other => panic!("{other:?}"),
+        other @ (Search::Nothing | Search::Several(_)) => panic!("{other:?}"),
     }
 }
 
@@ -594,7 +594,11 @@ async fn a_sample_is_found_with_its_attempts() {
     let whole = sample.sample_id.to_string();
     let found = found_by(&snapshot, &whole).await;
     assert_eq!(found.responses[0].text("response_text"), Some("answer 1"));
-    let outcomes: Vec<_> = found.attempts.iter().map(|row| row.text("outcome").unwrap()).collect();
+    let outcomes: Vec<_> = found
+        .attempts
+        .iter()
+        .map(|row| row.text("outcome").unwrap())
+        .collect();
     assert_eq!(outcomes, ["overloaded", "answered"]);
     let prefix: String = whole.chars().take(10).collect();
     assert_eq!(found_by(&snapshot, &prefix).await, found);
@@ -608,7 +612,10 @@ async fn a_sample_is_found_with_its_attempts() {
         assert_eq!(snapshot.find(id).await.unwrap(), Search::Nothing, "{id}");
     }
     let absent = crate::testing::sample(10).sample_id;
-    assert_eq!(snapshot.find(&absent.to_string()).await.unwrap(), Search::Nothing);
+    assert_eq!(
+        snapshot.find(&absent.to_string()).await.unwrap(),
+        Search::Nothing
+    );
 }
 
 #[tokio::test]

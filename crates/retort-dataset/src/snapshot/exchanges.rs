@@ -123,11 +123,13 @@ impl Exchanges {
             Opened::Absent => return Err(Unread::Absent),
             Opened::Bytes(bytes) => {
                 let end = place.offset.checked_add(place.length);
-                let range = usize::try_from(place.offset).ok().zip(end).and_then(|(from, end)| {
-                    let end = usize::try_from(end).ok()?;
-                    (end <= bytes.len()).then(|| bytes.slice(from..end))
-                });
-                range
+                usize::try_from(place.offset)
+                    .ok()
+                    .zip(end)
+                    .and_then(|(from, end)| {
+                        let end = usize::try_from(end).ok()?;
+                        (end <= bytes.len()).then(|| bytes.slice(from..end))
+                    })
             }
             Opened::File(file) => read_at(&file, place),
         };

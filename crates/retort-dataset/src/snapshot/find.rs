@@ -243,7 +243,10 @@ fn hits_in(
             let (fits, text) = match key {
                 Key::Number(wanted) => {
                     let numbers = values.as_primitive_opt::<UInt64Type>();
-                    (numbers.is_some_and(|n| n.is_valid(row) && n.value(row) == *wanted), None)
+                    (
+                        numbers.is_some_and(|n| n.is_valid(row) && n.value(row) == *wanted),
+                        None,
+                    )
                 }
                 Key::Text(_) | Key::Prefix(_) => {
                     let text = values.as_string_opt::<i32>().map(|texts| texts.value(row));
@@ -285,4 +288,3 @@ fn rows_at(
     }
     Ok(rows)
 }
-

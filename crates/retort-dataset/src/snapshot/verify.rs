@@ -180,7 +180,8 @@ pub(super) fn difference(listed: &ManifestFile, length: u64, digest: Digest) -> 
         let what = "its SHA-256 is not the listed one";
         return Some(Finding::of_file(&listed.path, what));
     }
-    (length != listed.bytes).then(|| Finding::of_file(&listed.path, "its length is not the listed one"))
+    (length != listed.bytes)
+        .then(|| Finding::of_file(&listed.path, "its length is not the listed one"))
 }
 
 /// Returns the length and the SHA-256 of a file without holding it in memory.

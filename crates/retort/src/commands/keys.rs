@@ -90,11 +90,7 @@ impl Signer {
     }
 
     /// Signs a snapshot's manifest.
-    pub(super) async fn sign(
-        &self,
-        context: &Context,
-        snapshot: &Snapshot,
-    ) -> Result<(), Failure> {
+    pub(super) async fn sign(&self, context: &Context, snapshot: &Snapshot) -> Result<(), Failure> {
         let manifest = snapshot.file("MANIFEST.json").await?;
         let comment = format!(
             "timestamp:{} file:MANIFEST.json campaign:{} plan:{} merkle_root:{}",
@@ -121,10 +117,14 @@ pub(super) fn public_key(key: &str) -> Result<String, Failure> {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    let failed = |reason: String| Failure::bad(format!("failed to read `{}`: {reason}", path.display()));
+    let failed =
+        |reason: String| Failure::bad(format!("failed to read `{}`: {reason}", path.display()));
     let length = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
     if length.len() > FILE_MAX_BYTES {
-        return Err(failed(format!("{} bytes are too many for a key", length.len())));
+        return Err(failed(format!(
+            "{} bytes are too many for a key",
+            length.len()
+        )));
     }
     std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))
 }

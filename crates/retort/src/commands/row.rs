@@ -40,13 +40,11 @@ pub(super) async fn show(
         line("it was never asked");
         return Ok(0);
     };
-    match row.exchange() {
-        Some(place) => bytes(&place, exchanges).await,
-        None => {
-            line("exchange  none is stored");
-            Ok(0)
-        }
-    }
+    let Some(place) = row.exchange() else {
+        line("exchange  none is stored");
+        return Ok(0);
+    };
+    bytes(&place, exchanges).await
 }
 
 async fn find(id: &str, snapshots: Vec<Snapshot>) -> Result<(Snapshot, Found), Failure> {
@@ -71,7 +69,10 @@ async fn find(id: &str, snapshots: Vec<Snapshot>) -> Result<(Snapshot, Found), F
 
 /// Returns the attempt that was asked for, or the one that ended the sample.
 fn chosen(found: &Found) -> Option<&FoundRow> {
-    let last = found.responses.first().and_then(|row| row.text("attempt_id"));
+    let last = found
+        .responses
+        .first()
+        .and_then(|row| row.text("attempt_id"));
     let wanted = found.attempt.as_deref().or(last);
     let mut attempts = found.attempts.iter();
     attempts.find(|row| row.text("attempt_id") == wanted)
@@ -117,7 +118,10 @@ fn head(snapshot: &Snapshot, found: &Found) {
                 Some(text) => text.to_owned(),
                 None => value.to_string(),
             };
-            line(&format!("  {name}: {}", visible(&text).replace('\n', "\n    ")));
+            line(&format!(
+                "  {name}: {}",
+                visible(&text).replace('\n', "\n    ")
+            ));
         }
     }
     let picked = chosen(found).and_then(|row| row.text("attempt_id"));
@@ -129,7 +133,11 @@ fn head(snapshot: &Snapshot, found: &Found) {
             row.text("outcome").unwrap_or_default(),
             row.snapshot_file,
             row.snapshot_row,
-            if Some(id) == picked { ", shown below" } else { "" },
+            if Some(id) == picked {
+                ", shown below"
+            } else {
+                ""
+            },
         ));
     }
 }
@@ -138,7 +146,9 @@ fn head(snapshot: &Snapshot, found: &Found) {
 async fn bytes(place: &Place, exchanges: Option<Exchanges>) -> Result<u8, Failure> {
     line(&format!(
         "exchange  {}, {} bytes from byte {}",
-        visible(&place.file), place.length, place.offset
+        visible(&place.file),
+        place.length,
+        place.offset
     ));
     let bytes = read(place, exchanges).await?;
     line(&format!("SHA-256   {} (checked)", place.sha256));

@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::Context;
-use super::keys::Signer;
 use super::dataset::{seal_campaign, sealed_table};
+use super::keys::Signer;
 use super::plan::print_terms;
 use crate::cli::Run;
 use crate::config::Config;

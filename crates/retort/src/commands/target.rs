@@ -29,7 +29,11 @@ pub(super) async fn named(
     let store = files::store(config)?;
     let is_id = |c: char| c.is_ascii_hexdigit() || c == '-';
     let known = campaigns(&store).await?;
-    if or_id && name.len() >= 4 && name.chars().all(is_id) && !known.iter().any(|id| id.as_str() == name) {
+    if or_id
+        && name.len() >= 4
+        && name.chars().all(is_id)
+        && !known.iter().any(|id| id.as_str() == name)
+    {
         return Ok(Vec::new());
     }
     let campaign: CampaignId = name.parse().map_err(|_| {
@@ -45,7 +49,9 @@ pub(super) async fn snapshot(config: &Config, name: &str) -> Result<Snapshot, Fa
         return Ok(snapshot);
     }
     let mut found = named(config, name, false).await?;
-    found.pop().ok_or_else(|| Failure::bad(format!("there is no snapshot `{name}`")))
+    found
+        .pop()
+        .ok_or_else(|| Failure::bad(format!("there is no snapshot `{name}`")))
 }
 
 /// Returns the newest snapshots of all campaigns of the store.

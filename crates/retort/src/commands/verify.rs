@@ -52,7 +52,10 @@ fn print(place: &str, report: &Report) {
         count(report.exchange_files)
     ));
     if let Some(comment) = &report.signed {
-        line(&format!("signature  holds; signed with it: {}", output::visible(comment)));
+        line(&format!(
+            "signature  holds; signed with it: {}",
+            output::visible(comment)
+        ));
     }
     for (what, number) in &report.unchecked {
         let number = number.map_or_else(String::new, |number| format!("{} ", count(number)));

@@ -25,9 +25,6 @@ fn world() -> World {
     for provider in ["good", "echo"] {
         catalog["providers"][provider]["auth"] = json!({ "env": "CANARY_KEY" });
     }
-    // A key does not belong into an address, and yet people put it there.
-    catalog["providers"]["good"]["chat_path"] =
-        json!(format!("/chat/completions?api-version=1&key={CANARY}"));
     world.write("models.yaml", &catalog);
     world.campaign(
         &["a", "b"],
@@ -108,7 +105,11 @@ fn a_canary_key_is_nowhere_even_at_trace() {
     let ids = world.table("responses", &["sample_id", "model"]);
     let echoed = ids.iter().find(|row| row["model"] == "b").unwrap();
     let shown = world.command(&["dataset", "show", echoed["sample_id"].as_str().unwrap()]);
-    assert!(text(&shown).contains("redacted  response body"), "{}", text(&shown));
+    assert!(
+        text(&shown).contains("redacted  response body"),
+        "{}",
+        text(&shown)
+    );
     assert_clean("what is shown", text(&shown).as_bytes());
     assert!(
         world.stats()["providers"]["good"]["served"]
@@ -137,10 +138,8 @@ fn errors_and_checks_do_not_print_keys() {
 
 /// Answers with the key it was sent: `how` says in which disguise.
 fn echo(how: &str, key: &str) -> Vec<u8> {
-    let escaped: String = key
-        .chars()
-        .map(|c| format!("\\u{:04x}", u32::from(c)))
-        .collect();
+    let escapes = key.chars().map(|c| format!("\\u{:04x}", u32::from(c)));
+    let escaped = escapes.collect::<Vec<_>>().concat();
     let (header, content, is_zipped) = match how {
         "header" => (format!("x-echo: {key}\r\n"), "nothing".to_owned(), false),
         "zipped" => (String::new(), key.to_owned(), true),
@@ -168,9 +167,17 @@ fn echo(how: &str, key: &str) -> Vec<u8> {
 #[test]
 fn a_key_that_a_provider_sends_back_in_any_disguise_is_in_no_byte() {
     let disguises = ["plain", "header", "zipped", "escaped", "escaped and zipped"];
-    let mut world = World::new(json!({ "providers": [{ "name": "unused", "models": [{ "name": "u" }] }] }));
+    let mut world =
+        World::new(json!({ "providers": [{ "name": "unused", "models": [{ "name": "u" }] }] }));
     let port = crate::support::serve(disguises.len(), |head, body| {
-        let key = head.split("Bearer ").nth(1).unwrap().lines().next().unwrap().to_owned();
+        let key = head
+            .split("Bearer ")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned();
         let asked: serde_json::Value = serde_json::from_slice(body).unwrap();
         echo(asked["messages"][0]["content"].as_str().unwrap(), &key)
     });
@@ -179,6 +186,8 @@ fn a_key_that_a_provider_sends_back_in_any_disguise_is_in_no_byte() {
         &json!({
             "providers": { "p": {
                 "wire": "openai-chat", "base_url": format!("http://127.0.0.1:{port}/v1"),
+                // A key does not belong into an address, and yet people put it there.
+                "chat_path": format!("/chat/completions?api-version=1&key={CANARY}"),
                 "auth": { "env": "CANARY_KEY" },
             } },
             "accounts": { "p": { "provider": "p", "limits": { "concurrency": 1 } } },
@@ -211,6 +220,9 @@ fn a_key_that_a_provider_sends_back_in_any_disguise_is_in_no_byte() {
     let verified = world.command(&["dataset", "verify", "test"]);
     assert_code(&verified, 0);
     let told = text(&verified);
-    assert!(told.contains("not checked: 3 exchanges whose body was withheld"), "{told}");
+    assert!(
+        told.contains("not checked: 3 exchanges whose body was withheld"),
+        "{told}"
+    );
     assert!(told.contains("2 decoded again"), "{told}");
 }

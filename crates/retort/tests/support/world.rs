@@ -226,10 +226,7 @@ pub(crate) fn merge(value: &mut Value, more: Value) {
 
 /// Answers `count` requests, one per connection, with the bytes that `answer` makes of head and body,
 /// and returns the port.
-pub(crate) fn serve(
-    count: usize,
-    answer: impl Fn(&str, &[u8]) -> Vec<u8> + Send + 'static,
-) -> u16 {
+pub(crate) fn serve(count: usize, answer: impl Fn(&str, &[u8]) -> Vec<u8> + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     std::thread::spawn(move || {
@@ -245,7 +242,7 @@ pub(crate) fn serve(
 }
 
 fn receive(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
-    let (mut bytes, mut buffer) = (Vec::new(), [0; 65_536]);
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 65_536]);
     loop {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
         if let Some(end) = end {

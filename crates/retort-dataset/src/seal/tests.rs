@@ -490,6 +490,7 @@ async fn odd_texts_survive_sealing() {
     let (_dir, store) = local_store();
     let huge = "\u{1F980} lange Antwort ".repeat(100_000);
     let mut odd = full();
+    odd.exchange = None;
     odd.sample = crate::testing::sample(1);
     put(&store, 1, &[answer(0, &huge), answer(2, "a\0b")]).await;
     put(&store, 2, &[odd.clone()]).await;

@@ -102,8 +102,11 @@ fn a_canary_key_is_nowhere_even_at_trace() {
     // What was replaced is said, and the rest is still what the rows say.
     let verified = world.command(&["dataset", "verify", "test"]);
     assert_code(&verified, 0);
-    let ids = world.table("responses", &["sample_id", "model"]);
-    let echoed = ids.iter().find(|row| row["model"] == "b").unwrap();
+    let ids = world.table("responses", &["sample_id", "outcome"]);
+    let echoed = ids
+        .iter()
+        .find(|row| row["outcome"] == "unauthorized")
+        .unwrap();
     let shown = world.command(&["dataset", "show", echoed["sample_id"].as_str().unwrap()]);
     assert!(
         text(&shown).contains("redacted  response body"),

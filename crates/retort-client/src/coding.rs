@@ -117,6 +117,23 @@ impl Expander {
     }
 }
 
+/// Undoes the content encodings of a whole body with these headers, giving at most `max_bytes`.
+/// Returns what could be expanded, and why that is not all, if it is not.
+pub fn expand(
+    headers: &HeaderMap,
+    body: &[u8],
+    max_bytes: usize,
+) -> (Vec<u8>, Option<&'static str>) {
+    let mut expanded = Vec::new();
+    let mut expander = match Expander::of(headers, max_bytes) {
+        Ok(expander) => expander,
+        Err(fault) => return (expanded, Some(fault.cause())),
+    };
+    let pushed = expander.push(body, &mut |piece| expanded.extend_from_slice(piece));
+    let fault = pushed.and_then(|()| expander.finish()).err();
+    (expanded, fault.map(Fault::cause))
+}
+
 fn run(stages: &mut [Stage], input: &[u8], out: &mut Out<'_>) -> Result<(), Fault> {
     let Some((first, rest)) = stages.split_first_mut() else {
         return out(input);

@@ -17,6 +17,7 @@ mod settings;
 mod tests;
 
 pub use client::HttpClient;
+pub use coding::expand;
 pub use error::ClientError;
 pub use exchange::{
     BodySink, ChunkMark, Ending, Exchange, Flow, Head, MAX_CHUNK_MARKS, Phase, Which,

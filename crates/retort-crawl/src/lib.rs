@@ -3,11 +3,13 @@
 
 pub mod control;
 pub mod coordinator;
+mod decoding;
 pub mod message;
 mod record;
 pub mod settings;
 pub mod status;
 pub mod submit;
+pub mod verify;
 pub mod worker;
 
 pub use coordinator::{Coordinator, CoordinatorParts, Finish};

@@ -45,6 +45,7 @@ impl RecordMaker {
             worker_id: self.worker_id.clone(),
             delivery_count: 0,
             software_version: SOFTWARE.to_owned(),
+            exchange: None,
         }
     }
 

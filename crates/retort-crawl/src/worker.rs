@@ -1,9 +1,10 @@
 //! The worker: owns domains, asks their samples at their pace, and tells when rows are durable.
 
 mod ask;
-mod attempt;
+pub(crate) mod attempt;
 mod context;
 mod domain;
+mod keep;
 mod lane;
 mod pace_store;
 mod registry;
@@ -106,6 +107,7 @@ impl WorkerParts {
                 writer: self.writer,
                 maker,
                 allowance,
+                archiver: Arc::default(),
                 broken: watch::channel(None).0,
             },
             registry: Registry::default(),

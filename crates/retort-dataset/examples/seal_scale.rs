@@ -223,6 +223,7 @@ fn attempt(sample: Sample, at: i64) -> Result<AttemptRecord> {
     let time = |ms: i64| Some(Timestamp::from_micros(at + ms * 1_000));
     let hash = |what: &str| Some(Digest::of(format!("{what}{index}").as_bytes()).to_string());
     Ok(AttemptRecord {
+        exchange: None,
         sample,
         attempt_id: format!(
             "{}",

@@ -5,8 +5,10 @@
 //! [`seal()`] turns the segments of a finished campaign into a snapshot whose bytes depend on them
 //! and the plan alone; [`Snapshot`] reads one back. Nothing here asks a model or knows a broker.
 
+pub mod audit;
 mod columns;
 pub mod error;
+pub mod exchange;
 pub mod export;
 pub mod import;
 pub mod ledger;
@@ -14,6 +16,7 @@ pub mod rows;
 pub mod schema;
 pub mod seal;
 pub mod segment;
+pub mod signature;
 pub mod snapshot;
 pub mod spool;
 pub mod store;

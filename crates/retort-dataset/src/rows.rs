@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use retort_types::prompt::Message;
+use retort_types::record::ExchangePlace;
 use retort_types::reply::{FinishReason, StreamEnd, TokenLogprob};
 use retort_types::{AttemptRecord, Mode, Outcome, Prompt};
 
@@ -161,12 +162,15 @@ fn response_books(rows: &mut Rows<'_, AttemptRecord>) {
     body_digests(rows);
 }
 
-/// Exchanges are not stored yet; the columns are part of the schema so that files stay comparable.
 fn exchange(rows: &mut Rows<'_, AttemptRecord>) {
-    rows.str("exchange_file", |_| None);
-    rows.u64("exchange_offset", |_| None);
-    rows.u64("exchange_length", |_| None);
-    rows.str("exchange_sha256", |_| None);
+    rows.str("exchange_file", |r| Some(place(r)?.file.as_str()));
+    rows.u64("exchange_offset", |r| Some(place(r)?.offset));
+    rows.u64("exchange_length", |r| Some(place(r)?.length));
+    rows.text("exchange_sha256", |r| Some(place(r)?.sha256.to_string()));
+}
+
+fn place(record: &AttemptRecord) -> Option<&ExchangePlace> {
+    record.exchange.as_ref()?.place()
 }
 
 fn body_digests(rows: &mut Rows<'_, AttemptRecord>) {

@@ -32,8 +32,8 @@ use tokio::sync::mpsc;
 use crate::{DatasetError, SealError, Store};
 
 pub use coverage::meaning;
-pub(crate) use manifest::{MANIFEST_FILE, SUMS_FILE, sha256_sums};
-pub use manifest::{Manifest, ManifestFile, merkle_root};
+pub(crate) use manifest::{MANIFEST_FILE, SIGNATURE_FILE, SUMS_FILE, catalog_hash, sha256_sums};
+pub use manifest::{Manifest, ManifestFile, PLAN_FILE, merkle_root};
 pub use slug::model_slugs;
 
 /// Progress notes that may wait to be passed on; each is a file or a thousand rows.
@@ -148,6 +148,8 @@ pub enum SealStage {
     Tokens,
     /// Writing `attempts`; counts rows.
     Attempts,
+    /// Hashing exchanges; counts files.
+    Exchanges,
 }
 
 /// A sealed snapshot.

@@ -17,6 +17,6 @@ mod write;
 
 pub use name::{SegmentName, worker_slug};
 pub use read::{Batches, Source, read};
-pub(crate) use read::{Wanted, metadata, read_wanted};
+pub(crate) use read::{Key, Wanted, metadata, read_wanted, row_groups_with};
 pub use write::{Encoded, encode, writer_properties};
 pub(crate) use write::{Metadata, properties};

@@ -1,6 +1,8 @@
 //! Reading sealed snapshots back: finding them, their rows, and whether they are what was sealed.
 
+mod exchanges;
 mod find;
+mod json;
 pub(crate) mod publish;
 mod summary;
 mod verify;
@@ -11,14 +13,15 @@ use arrow::array::RecordBatch;
 use retort_types::CampaignId;
 
 use crate::schema::Table;
-use crate::seal::{MANIFEST_FILE, Manifest};
+use crate::seal::{MANIFEST_FILE, Manifest, SIGNATURE_FILE};
 use crate::segment::{Batches, Source, read};
 use crate::store::snapshots_folder;
-use crate::{DatasetError, Store};
+use crate::{DatasetError, Store, StoreError};
 
-pub use find::Found;
+pub use exchanges::{Exchanges, Place, Unread};
+pub use find::{Found, FoundRow, Search};
 pub use summary::{ModelSummary, summarize};
-pub use verify::Verified;
+pub use verify::{Finding, Verified};
 
 /// Where a snapshot is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +103,23 @@ impl Snapshot {
     /// # Errors
     /// When there is none or the manifest is damaged.
     pub async fn open_folder(folder: &std::path::Path) -> Result<Self, DatasetError> {
-        let store = Store::open_existing(folder)?;
+        let failed = |source| StoreError::Failed {
+            doing: "open folder",
+            path: folder.display().to_string(),
+            source: Box::new(source),
+        };
+        let folder = folder.canonicalize().map_err(failed)?;
+        // Where it lies in its campaign's folder, the exchanges lie beside it.
+        let name = folder.file_name().and_then(std::ffi::OsStr::to_str);
+        let campaign = folder
+            .parent()
+            .filter(|parent| parent.ends_with("snapshots"))
+            .and_then(std::path::Path::parent);
+        if let Some((campaign, name)) = campaign.zip(name) {
+            let store = Store::open_existing(campaign)?;
+            return Self::open(&store, &format!("snapshots/{name}")).await;
+        }
+        let store = Store::open_existing(&folder)?;
         Self::open(&store, "").await
     }
 
@@ -132,6 +151,42 @@ impl Snapshot {
         Ok(campaign.get(path).await?)
     }
 
+    /// Returns where it is, as a person can open it.
+    pub fn place(&self) -> String {
+        match self.store.local_path(&self.path) {
+            Some(folder) => folder.display().to_string(),
+            None => format!("{}/{}", self.store.url().trim_end_matches('/'), self.path),
+        }
+    }
+
+    /// Returns the signature of the manifest, if there is one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn signature(&self) -> Result<Option<bytes::Bytes>, DatasetError> {
+        match self.file(SIGNATURE_FILE).await {
+            Ok(signature) => Ok(Some(signature)),
+            Err(DatasetError::Store(error)) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a signature beside the manifest, in the place of one that is there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn put_signature(&self, signature: String) -> Result<(), DatasetError> {
+        let path = in_folder(&self.path, SIGNATURE_FILE);
+        Ok(self.store.put(&path, signature.into()).await?)
+    }
+
+    /// Returns the exchanges of the campaign, when the snapshot lies in its folder.
+    pub fn exchanges_beside(&self) -> Option<Exchanges> {
+        let (folder, _) = self.path.rsplit_once("snapshots/")?;
+        let folder = folder.trim_end_matches('/').to_owned();
+        Some(Exchanges::new(self.store.clone(), folder))
+    }
+
     /// Returns the rows of `responses`: these columns, or all when none are named.
     pub fn responses(&self, columns: &[&str]) -> Rows {
         self.rows(Table::Responses, columns)
@@ -141,15 +196,32 @@ impl Snapshot {
     ///
     /// Rows come by file in the order of the manifest, so those of a model stay together.
     pub fn rows(&self, table: Table, columns: &[&str]) -> Rows {
+        self.rows_of(table, &self.files_of(table), columns)
+    }
+
+    /// Returns the files of `table`, in the order of the manifest.
+    pub(crate) fn files_of(&self, table: Table) -> Vec<String> {
         let folder = format!("{table}/");
-        let files = self.manifest.files.iter();
-        let files = files.filter(|file| file.path.starts_with(&folder));
+        let files = self.manifest.files.iter().map(|file| &file.path);
+        files
+            .filter(|path| path.starts_with(&folder))
+            .cloned()
+            .collect()
+    }
+
+    /// Returns the rows of one file.
+    pub(crate) fn file_rows(&self, table: Table, file: &str, columns: &[&str]) -> Rows {
+        self.rows_of(table, &[file.to_owned()], columns)
+    }
+
+    fn rows_of(&self, table: Table, files: &[String], columns: &[&str]) -> Rows {
         Rows {
             store: self.store.clone(),
             table,
             columns: columns.iter().map(|name| (*name).to_owned()).collect(),
             files: files
-                .map(|file| in_folder(&self.path, &file.path))
+                .iter()
+                .map(|file| in_folder(&self.path, file))
                 .collect(),
             current: None,
         }
@@ -199,8 +271,13 @@ impl Rows {
                 return Ok(None);
             };
             let source = Source::open(&self.store, &path).await?;
-            let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
-            self.current = Some(read(source, &path, self.table, &columns)?);
+            let (table, columns) = (self.table, self.columns.clone());
+            let begin = move || {
+                let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+                read(source, &path, table, &columns)
+            };
+            let begun = tokio::task::spawn_blocking(begin).await;
+            self.current = Some(begun.map_err(|_| DatasetError::Closed)??);
         }
     }
 

@@ -14,7 +14,7 @@ use arrow::array::{RecordBatch, TimestampMicrosecondArray};
 use arrow::util::display::array_value_to_string;
 use retort_types::catalog::Terms;
 use retort_types::prompt::Message;
-use retort_types::record::{Asked, HttpFacts, Timing};
+use retort_types::record::{Asked, ExchangePlace, HttpFacts, KeptExchange, Timing};
 use retort_types::reply::{
     FinishReason, ProviderError, StreamEnd, TokenLogprob, TokenSegment, TopToken, Usage,
 };
@@ -142,6 +142,7 @@ pub(crate) fn attempt(index: u64, number: u32, outcome: Outcome) -> AttemptRecor
         worker_id: "worker-1".to_owned(),
         delivery_count: 0,
         software_version: "retort/test".to_owned(),
+        exchange: None,
     }
 }
 
@@ -226,6 +227,12 @@ pub(crate) fn full() -> AttemptRecord {
     record.cost_usd = Some(0.001);
     record.price_as_of = some("2026-11-01");
     record.delivery_count = 3;
+    record.exchange = Some(KeptExchange::Stored(ExchangePlace {
+        file: "exchanges/date=2026-11-24/w-1.warc.gz".to_owned(),
+        offset: 7,
+        length: 11,
+        sha256: Digest::of(b"an exchange"),
+    }));
     record
 }
 

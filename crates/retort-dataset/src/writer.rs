@@ -249,7 +249,7 @@ impl Writer {
 
 /// Replaces numbers that JSON cannot carry, so that a record reads back from the spool as it was
 /// confirmed: a log probability too small for its type becomes the smallest that is not.
-fn make_finite(record: &mut AttemptRecord) {
+pub fn make_finite(record: &mut AttemptRecord) {
     let finite = |value: &mut Option<f64>| *value = value.filter(|number| number.is_finite());
     let timing = &mut record.timing;
     finite(&mut timing.client_queue_ms);

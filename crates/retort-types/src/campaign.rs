@@ -206,15 +206,29 @@ pub struct Budget {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreOptions {
+    /// Every request and answer as it was sent and received, which is what evidence rests on:
+    /// about as many bytes again as the rows. Without it a row cannot be traced to bytes.
+    #[serde(skip_serializing_if = "is_set")]
+    pub exchanges: bool,
     /// Time between the chunks of streams.
     pub stream_timings: bool,
     /// Log probabilities, when `params.logprobs` asks for them.
     pub logprobs: bool,
 }
 
+/// Leaves a default out, so that campaigns from before the setting keep their digest.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
+const fn is_set(flag: &bool) -> bool {
+    *flag
+}
+
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
+            exchanges: true,
             stream_timings: false,
             logprobs: true,
         }

@@ -1,9 +1,10 @@
 //! What is kept of one attempt: the unit that is fsynced to the spool and becomes dataset rows.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::reply::{ProviderError, StreamEnd};
-use crate::{AccountName, Outcome, ProviderName, Reply, Sample, Timestamp, WireProtocol};
+use crate::{AccountName, Digest, Outcome, ProviderName, Reply, Sample, Timestamp, WireProtocol};
 
 /// One attempt with everything a dataset row says about it.
 ///
@@ -60,6 +61,50 @@ pub struct AttemptRecord {
     pub delivery_count: u32,
     /// The software that made this record, as `retort/0.1.0`.
     pub software_version: String,
+    /// What was sent and received, when the campaign stores exchanges. Not part of the JSON form: a
+    /// spool frame carries it beside that.
+    #[serde(skip)]
+    pub exchange: Option<KeptExchange>,
+}
+
+/// The exchange of an attempt on its way into the dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptExchange {
+    /// Its WARC records, one gzip member each.
+    Records(Bytes),
+    /// Where they are stored.
+    Stored(ExchangePlace),
+}
+
+impl KeptExchange {
+    /// Returns the records, unless they are stored already.
+    pub const fn records(&self) -> Option<&Bytes> {
+        match self {
+            Self::Records(records) => Some(records),
+            Self::Stored(_) => None,
+        }
+    }
+
+    /// Returns where it is stored, if it is.
+    pub const fn place(&self) -> Option<&ExchangePlace> {
+        match self {
+            Self::Records(_) => None,
+            Self::Stored(place) => Some(place),
+        }
+    }
+}
+
+/// Where the records of an exchange are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExchangePlace {
+    /// The file, relative to the campaign's folder.
+    pub file: String,
+    /// Where its records begin in that file.
+    pub offset: u64,
+    /// Their length in bytes.
+    pub length: u64,
+    /// SHA-256 of these bytes.
+    pub sha256: Digest,
 }
 
 /// Who was asked, resolved from the catalog.

@@ -4,23 +4,25 @@ mod bench;
 mod check;
 mod control;
 mod dataset;
+mod keys;
 mod models;
 mod plan;
+mod row;
 mod run;
 mod show;
 mod sim;
 mod status;
-mod transfer;
 mod store;
+mod target;
+mod transfer;
+mod verify;
 
 use std::sync::Arc;
 
 use retort_dataset::store::Environment;
 use retort_types::WallClock;
 
-use crate::cli::{
-    BenchCommand, Cli, Command, ConfigCommand, DatasetCommand, Global, StoreCommand,
-};
+use crate::cli::{BenchCommand, Cli, Command, ConfigCommand, DatasetCommand, Global, StoreCommand};
 use crate::clock::SystemClock;
 use crate::config::{self, Flags, Loaded};
 use crate::failure::Failure;
@@ -58,6 +60,8 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Dataset(DatasetCommand::Export(args)) => transfer::export(&context, &args).await,
         Command::Dataset(DatasetCommand::Import(args)) => transfer::import(&context, &args).await,
         Command::Store(StoreCommand::Doctor(args)) => store::doctor(&context, &args).await,
+        Command::Dataset(DatasetCommand::Verify(args)) => verify::verify(&context, &args).await,
+        Command::Keys(command) => keys::keys(&context, &command).await,
         Command::Suites(command) => show::suites(&command),
         Command::Models(command) => models::models(&context, &command),
         Command::Schema(args) => show::schema(&args),

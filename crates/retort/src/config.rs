@@ -16,7 +16,15 @@ use crate::failure::Failure;
 pub(crate) const DEFAULT_FILE: &str = "retort.toml";
 
 /// Variables that begin like settings and are none.
-const OTHER_VARIABLES: [&str; 3] = ["RETORT_CONFIG", "RETORT_LOG", "RETORT_FIXTURES"];
+const OTHER_VARIABLES: [&str; 4] = [
+    "RETORT_CONFIG",
+    "RETORT_FIXTURES",
+    "RETORT_KEY_PASSWORD",
+    "RETORT_LOG",
+];
+
+/// Keys of simulated providers, which catalogs of `retort sim` name.
+const SIM_KEYS: &str = "RETORT_SIM_";
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -103,7 +111,7 @@ pub(crate) fn load(
         None => Table::new(),
     };
     for (name, text) in environment {
-        if OTHER_VARIABLES.contains(&name.as_str()) {
+        if OTHER_VARIABLES.contains(&name.as_str()) || name.starts_with(SIM_KEYS) {
             continue;
         }
         set(

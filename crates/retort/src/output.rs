@@ -35,6 +35,28 @@ pub(crate) fn line(text: &str) {
     drop(writeln!(out, "{text}"));
 }
 
+/// Returns a text with everything escaped that could steer a terminal or turn its reading order:
+/// control characters but line breaks and tabs, and marks of direction.
+pub(crate) fn visible(text: &str) -> String {
+    let is_steering = |c: char| {
+        c.is_control() && c != '\n' && c != '\t'
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}')
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_steering) {
+        return text.to_owned();
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_steering(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Prints a line about what is going on.
 pub(crate) fn note(text: &str) {
     let mut out = io::stderr().lock();

@@ -80,6 +80,11 @@ fn from_env(name: &str) -> Option<String> {
         .filter(|key| !key.is_empty())
 }
 
+/// Returns the password of secret keys that sign snapshots, if one is set.
+pub(crate) fn key_password() -> Option<String> {
+    from_env("RETORT_KEY_PASSWORD")
+}
+
 fn from_file(path: &str) -> Result<String, String> {
     let length = std::fs::metadata(path)
         .map_err(|error| error.to_string())?

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use retort_client::{BodySink, Ending, Exchange, Flow, Head, HttpRequest, SecretHeader};
-use retort_types::{Endpoint, Outcome, Params, PromptInput, WireProtocol};
-use retort_wire::{AnswerHead, Ask, BodyEnd, Decoded, Decoder};
+use retort_client::{BodySink, Ending, Flow, Head, HttpRequest, SecretHeader};
+use retort_types::{Endpoint, Params, PromptInput, WireProtocol};
+use retort_wire::{AnswerHead, Ask, Decoded, Decoder};
+
+use crate::decoding::{self, End};
 
 /// A model that can be asked: its catalog rows and its secret.
 #[derive(Debug, Clone)]
@@ -147,46 +149,9 @@ impl BodySink for DecoderSink<'_> {
     }
 }
 
-pub(super) fn decoded(exchange: &Exchange, decoder: Option<Decoder>) -> Decoded {
-    let Some(decoder) = decoder else {
-        return Decoded {
-            outcome: without_answer(&exchange.end),
-            ..Decoded::default()
-        };
-    };
-    let cause = failure(&exchange.end).unwrap_or_default();
-    match &exchange.end {
-        Ending::Complete | Ending::StoppedAfterEnd => decoder.finish(BodyEnd::Complete),
-        Ending::TooLarge(_) => decoder.finish(BodyEnd::TooLarge),
-        Ending::TimedOut(_) => {
-            let mut decoded = decoder.finish(BodyEnd::Broken(cause));
-            if decoded.outcome == Outcome::Cut {
-                decoded.outcome = Outcome::Timeout;
-            }
-            decoded
-        }
-        Ending::BadEncoding(_) => {
-            let mut decoded = decoder.finish(BodyEnd::Broken(cause));
-            if decoded.outcome == Outcome::Cut {
-                decoded.outcome = Outcome::Undecodable;
-            }
-            decoded
-        }
-        Ending::ConnectFailed(_) | Ending::Broken(_) | Ending::Refused(_) => {
-            decoder.finish(BodyEnd::Broken(cause))
-        }
-    }
-}
-
-/// Returns how an attempt ended to which no answer began.
-fn without_answer(end: &Ending) -> Outcome {
-    match end {
-        Ending::ConnectFailed(_) => Outcome::ConnectFailed,
-        Ending::TimedOut(_) => Outcome::Timeout,
-        Ending::Refused(_) => Outcome::InvalidRequest,
-        Ending::TooLarge(_) | Ending::BadEncoding(_) => Outcome::Undecodable,
-        Ending::Broken(_) | Ending::Complete | Ending::StoppedAfterEnd => Outcome::Cut,
-    }
+/// Returns what an exchange said.
+pub(super) fn decoded(end: &Ending, decoder: Option<Decoder>) -> Decoded {
+    decoding::conclude(&End::of(end), decoder)
 }
 
 /// Returns what failed in the transport, in our words.

@@ -1,19 +1,23 @@
 //! One attempt: encode, exchange, decode, store. The slot is held until the record is fsynced.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use retort_client::{Exchange, HttpClient, HttpRequest};
+use retort_dataset::exchange::Archiver;
 use retort_dataset::{SpoolError, Writer};
 use retort_pace::Settlement;
-use retort_types::record::{Asked, AttemptRecord, HttpFacts, Timing};
+use retort_types::record::{Asked, AttemptRecord, HttpFacts, KeptExchange, Timing};
 use retort_types::{Digest, Disposition, Endpoint, Outcome, Reply, Sample, Timestamp};
 use retort_wire::Decoded;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::ask::{DecoderSink, Put, Target, decoded, failure, request};
+use super::keep::Kept;
 use super::scrub::{holds, scrub};
+use crate::decoding::Reading;
 use crate::record::{RecordMaker, asked, not_sent};
 
 /// What every attempt of a worker needs.
@@ -23,6 +27,8 @@ pub(crate) struct Attempter {
     pub(crate) writer: Writer,
     pub(crate) maker: RecordMaker,
     pub(crate) allowance: Allowance,
+    /// Makes the records of exchanges; shared, as it is large.
+    pub(crate) archiver: Arc<Mutex<Archiver>>,
     /// Why replies can no longer be stored, once they cannot.
     pub(crate) broken: watch::Sender<Option<String>>,
 }
@@ -158,6 +164,7 @@ impl Attempter {
     ) -> (AttemptRecord, Settlement) {
         let due_at = before(self.maker.clock.now(), turn.due.elapsed());
         let endpoint = &target.endpoint;
+        let reading = Reading::of(&asked, &endpoint.options);
         let mut sink = DecoderSink {
             protocol: asked.wire_protocol,
             endpoint,
@@ -165,7 +172,7 @@ impl Attempter {
             decoder: None,
         };
         let exchange = self.client.exchange(&request, &mut sink).await;
-        let decoded = decoded(&exchange, sink.decoder);
+        let decoded = decoded(&exchange.end, sink.decoder);
         let settlement = settlement(&decoded, endpoint);
         let http = http_facts(&exchange, &request, decoded.provider_request_id);
         let timing = timing(&exchange, turn, due_at, decoded.ttft);
@@ -191,9 +198,20 @@ impl Attempter {
             timing,
             ..record
         };
-        if let Some(secret) = &target.secret
-            && (exchange.secret_echoed || holds(&record, secret))
-        {
+        let secret = target.secret.as_ref();
+        let echoed = secret
+            .filter(|secret| exchange.secret_echoed || holds(&record, secret))
+            .cloned();
+        if turn.sample.store.exchanges {
+            let kept = Kept {
+                request,
+                exchange,
+                reading,
+                echoed: echoed.clone(),
+            };
+            record = kept.put_into(record, &self.archiver).await;
+        }
+        if let Some(secret) = &echoed {
             scrub(&mut record, secret);
         }
         (record, settlement)
@@ -214,7 +232,9 @@ fn weight(record: &AttemptRecord) -> usize {
     ];
     let texts: usize = texts.into_iter().flatten().map(String::len).sum();
     // A token with its alternatives is some tens of bytes each.
+    let exchange = record.exchange.as_ref().and_then(KeptExchange::records);
     texts
+        + exchange.map_or(0, Bytes::len)
         + reply
             .tokens
             .iter()
@@ -222,20 +242,33 @@ fn weight(record: &AttemptRecord) -> usize {
             .sum::<usize>()
 }
 
+/// Why a reply is not in its row although its exchange may be kept.
+pub(crate) const TOO_LARGE: &str = "the reply is too large to be stored";
+
 /// Returns what is kept of a record that is too large to be stored.
 fn stripped(record: &AttemptRecord) -> AttemptRecord {
     AttemptRecord {
         outcome: Outcome::Undecodable,
         final_outcome: record.final_outcome.map(|_| Outcome::GaveUp),
-        reason: Some("the reply is too large to be stored".to_owned()),
+        reason: Some(TOO_LARGE.to_owned()),
         reply: Reply::default(),
         error: None,
         timing: Timing {
             itl_ms: Vec::new(),
             ..record.timing.clone()
         },
+        exchange: record.exchange.clone().filter(is_small),
         ..record.clone()
     }
+}
+
+/// Most bytes of an exchange that is kept of a record too large to be stored: the bodies of both
+/// sides are capped well below, and a spool frame takes twice as many.
+const EXCHANGE_MAX_BYTES: usize = 128 << 20;
+
+fn is_small(exchange: &KeptExchange) -> bool {
+    let records = exchange.records();
+    records.is_none_or(|records| records.len() <= EXCHANGE_MAX_BYTES)
 }
 
 fn prepare(target: &Target, turn: &Turn) -> Result<(HttpRequest, Asked), String> {
@@ -298,7 +331,9 @@ fn http_facts(
             .map(|head| retort_wire::kept_headers(&head.headers))
             .unwrap_or_default(),
         provider_request_id,
-        request_sha256: Some(Digest::of(&request.body).to_string()),
+        // Without headers nothing was sent.
+        request_sha256: (!exchange.request_headers.is_empty())
+            .then(|| Digest::of(&request.body).to_string()),
         response_sha256: head.map(|_| Digest::of(&exchange.body).to_string()),
         response_bytes: head.map(|_| exchange.body.len() as u64),
     }

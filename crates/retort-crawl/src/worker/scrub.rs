@@ -1,7 +1,9 @@
 //! Takes a request's own secret out of what a host sent back, before anything is stored.
 
 use retort_client::{SecretHeader, redact};
+use retort_types::Reply;
 use retort_types::record::AttemptRecord;
+use retort_types::reply::ProviderError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -9,7 +11,15 @@ use serde_json::Value;
 /// Returns whether a decoded text holds the secret: escapes and stream deltas hide it from a look at
 /// the bytes.
 pub(super) fn holds(record: &AttemptRecord, secret: &SecretHeader) -> bool {
-    let reply = &record.reply;
+    reply_holds(&record.reply, record.error.as_ref(), secret)
+}
+
+/// Returns the same of what was decoded.
+pub(super) fn reply_holds(
+    reply: &Reply,
+    error: Option<&ProviderError>,
+    secret: &SecretHeader,
+) -> bool {
     let texts = [
         &reply.text,
         &reply.reasoning_text,
@@ -17,9 +27,8 @@ pub(super) fn holds(record: &AttemptRecord, secret: &SecretHeader) -> bool {
         &reply.tool_calls,
         &reply.usage_raw,
     ];
-    let error = record
-        .error
-        .iter()
+    let error = error
+        .into_iter()
         .flat_map(|error| [&error.message, &error.code, &error.kind]);
     let mut texts = texts.into_iter().chain(error).flatten();
     texts.any(|text| secret.is_echoed_in(text))
@@ -57,8 +66,6 @@ fn walk(value: Value, secret: &SecretHeader) -> Value {
 mod tests {
     use super::*;
     use retort_client::Secret;
-    use retort_types::Reply;
-    use retort_types::reply::ProviderError;
 
     #[test]
     fn every_text_is_walked() {

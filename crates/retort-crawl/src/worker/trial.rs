@@ -100,7 +100,7 @@ async fn asked(
         decoder: None,
     };
     let exchange = client.exchange(&request, &mut sink).await;
-    let decoded = decoded(&exchange, sink.decoder);
+    let decoded = decoded(&exchange.end, sink.decoder);
     Ok((exchange, decoded))
 }
 

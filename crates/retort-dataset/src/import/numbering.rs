@@ -277,6 +277,7 @@ fn record(sample: Sample, row: Row<'_>) -> AttemptRecord {
         retry_after_ms: None,
         cost_usd: None,
         price_as_of: None,
+        exchange: None,
         worker_id: String::new(),
         delivery_count: 0,
         software_version: concat!("retort/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -3,24 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow::array::RecordBatch;
-use retort_types::Outcome;
 use retort_types::digest::canonical_json;
+use retort_types::{Digest, Outcome};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::card;
 use super::gather::{Chunk, Span, chunk_length, slices};
 use super::keys::{Chosen, Final, InputFile, Keys};
-use super::manifest::{MANIFEST_FILE, Manifest, SUMS_FILE, merkle_root, sha256_sums};
+use super::manifest::{
+    MANIFEST_FILE, Manifest, ManifestFile, PLAN_FILE, SUMS_FILE, catalog_hash, merkle_root,
+    sha256_sums,
+};
 use super::output::{Output, Part};
 use super::spill::{SPILLS_MAX, Spill, spill};
 use super::staging::Staging;
 use super::{SealInput, SealProgress, SealStage, Sealed, model_slugs};
 use crate::columns::Reader;
+use crate::exchange::is_exchange_file;
 use crate::schema::{self, Table};
 use crate::segment::{Metadata, SegmentName, Source, read};
 use crate::snapshot::publish;
-use crate::store::{segments_folder, snapshots_folder};
+use crate::store::{campaign_folder, segments_folder, snapshots_folder};
 use crate::{DatasetError, SealError, Store, StoreError, rows};
 
 /// Times sealing begins anew because segments were compacted, or another sealer was done, while it
@@ -107,7 +111,8 @@ impl Job {
 
     fn write(&self, chosen: &Chosen, staging: &str) -> Result<Sealed, SealError> {
         let input = &self.input;
-        let metadata = Metadata::of(&input.campaign.id, input.plan_hash);
+        let metadata = Metadata::of(&input.campaign.id, input.plan_hash)
+            .with_origin(catalog_hash(&input.plan_document), &chosen.software);
         let (store, handle) = (self.store.clone(), self.handle.clone());
         let mut output = Output::new(store, handle, staging.to_owned(), metadata);
         let slugs = model_slugs(chosen.finals.iter().map(|(model, _)| model.as_str()));
@@ -150,7 +155,7 @@ impl Job {
         self.write_table(&mut output, chosen, Table::Attempts, &[attempts])?;
         output.whole(Table::Prompts, &rows::prompts(&input.prompts)?)?;
         output.whole(Table::Models, &rows::models(&input.models)?)?;
-        output.put("plan.json", input.plan_document.clone().into(), None)?;
+        output.put(PLAN_FILE, input.plan_document.clone().into(), None)?;
         self.finish(chosen, output, staging)
     }
 
@@ -184,6 +189,7 @@ impl Job {
             .map(|file| file.listed.clone())
             .collect();
         inputs.sort_by(|a, b| a.path.cmp(&b.path));
+        let exchanges = self.hash_exchanges(&chosen.exchanges)?;
         let manifest = Manifest {
             schema: Manifest::SCHEMA.to_owned(),
             schema_version: schema::VERSION.to_owned(),
@@ -193,6 +199,10 @@ impl Job {
             samples: input.total,
             merkle_root: merkle_root(&files),
             files,
+            catalog_hash: catalog_hash(&input.plan_document),
+            software: chosen.software.clone(),
+            exchanges_root: (!exchanges.is_empty()).then(|| merkle_root(&exchanges)),
+            exchanges,
             inputs,
             outcomes,
             models,
@@ -211,6 +221,30 @@ impl Job {
             outcomes: manifest.outcomes,
             existed,
         })
+    }
+
+    /// Returns the files of exchanges with their hashes, each of which must be there.
+    fn hash_exchanges(&self, files: &[String]) -> Result<Vec<ManifestFile>, SealError> {
+        let folder = campaign_folder(&self.input.campaign.id);
+        let total = u64::try_from(files.len()).unwrap_or(u64::MAX);
+        let mut hashed = Vec::with_capacity(files.len());
+        for (done, file) in (1..).zip(files) {
+            if !is_exchange_file(file) {
+                let what = "a row points to it, and it is no file of exchanges";
+                return Err(DatasetError::damaged(file, what).into());
+            }
+            let bytes = self
+                .handle
+                .block_on(self.store.get(&format!("{folder}/{file}")))?;
+            hashed.push(ManifestFile {
+                path: file.clone(),
+                bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+                rows: None,
+                sha256: Digest::of(&bytes),
+            });
+            self.tell(SealStage::Exchanges, done, total)?;
+        }
+        Ok(hashed)
     }
 
     fn write_table(

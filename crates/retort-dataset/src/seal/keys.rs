@@ -1,7 +1,8 @@
 //! The first pass: which rows there are, and which of them the snapshot holds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use arrow::array::StringArray;
 use bytes::Bytes;
 use parquet::file::metadata::RowGroupMetaData;
 use retort_types::{Digest, Outcome, Timestamp};
@@ -27,6 +28,8 @@ const RESPONSE_KEYS: &[&str] = &[
     "arm",
     "round",
     "sample_index",
+    "software_version",
+    "exchange_file",
 ];
 
 const ATTEMPT_KEYS: &[&str] = &[
@@ -35,6 +38,7 @@ const ATTEMPT_KEYS: &[&str] = &[
     "plan_index",
     "attempt_no",
     "finished_at",
+    "exchange_file",
 ];
 
 /// A segment file.
@@ -67,6 +71,8 @@ pub(super) struct Final {
     pub(super) outcome: Outcome,
     pub(super) has_logprobs: bool,
     pub(super) model: u32,
+    /// The file of its exchange, as a name's number.
+    exchange: u32,
     attempt_no: u32,
     finished_at: i64,
     sample_id: Box<str>,
@@ -94,6 +100,7 @@ pub(super) struct Attempt {
     number: u32,
     finished_at: i64,
     id: Box<str>,
+    exchange: u32,
 }
 
 /// Texts by number, so that a key does not carry them.
@@ -110,6 +117,20 @@ impl Names {
         let number = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
         self.numbers.insert(name.into(), number);
         number
+    }
+
+    /// Returns whether the first name does not come after the second.
+    fn are_in_order(&self, first: u32, second: u32) -> bool {
+        if first == second {
+            return true;
+        }
+        let name = |wanted: u32| {
+            let mut names = self.numbers.iter();
+            names
+                .find(|(_, number)| **number == wanted)
+                .map(|(name, _)| name)
+        };
+        name(first) <= name(second)
     }
 
     /// Returns the names in their order, and each number's place in it.
@@ -137,6 +158,9 @@ pub(super) struct Keys {
     finals: Vec<Option<Final>>,
     attempts: Vec<Attempt>,
     names: Names,
+    /// Files of exchanges; none is the empty name.
+    exchanges: Names,
+    software: BTreeSet<String>,
 }
 
 /// The rows of a snapshot, in its order.
@@ -146,6 +170,10 @@ pub(super) struct Chosen {
     /// Final rows by model, in the order of model names.
     pub(super) finals: Vec<(String, Vec<Final>)>,
     pub(super) attempts: Vec<Attempt>,
+    /// The files of exchanges that these rows point to, sorted.
+    pub(super) exchanges: Vec<String>,
+    /// The software that made the rows.
+    pub(super) software: Vec<String>,
 }
 
 impl Chosen {
@@ -169,6 +197,16 @@ impl Keys {
             finals,
             attempts: Vec::new(),
             names: Names::default(),
+            exchanges: Names::default(),
+            software: BTreeSet::new(),
+        }
+    }
+
+    fn add_software(&mut self, software: &StringArray) {
+        for version in software.iter().flatten() {
+            if !self.software.contains(version) {
+                self.software.insert(version.to_owned());
+            }
         }
     }
 
@@ -212,6 +250,8 @@ impl Keys {
             let (prompt_id, arm) = (reader.text("prompt_id")?, reader.text("arm")?);
             let (round, draw) = (reader.u32("round")?, reader.u32("sample_index")?);
             let has_logprobs = reader.boolean("has_logprobs")?;
+            let exchange = reader.text("exchange_file")?;
+            self.add_software(reader.text("software_version")?);
             for row in 0..batch.num_rows() {
                 let found = Final {
                     file,
@@ -220,6 +260,7 @@ impl Keys {
                     outcome: reader.outcome(outcome, row)?,
                     has_logprobs: has_logprobs.value(row),
                     model: self.names.number(model.value(row)),
+                    exchange: self.exchanges.number(exchange.value(row)),
                     attempt_no: attempts.value(row),
                     finished_at: finished.value(row),
                     sample_id: sample_id.value(row).into(),
@@ -247,7 +288,14 @@ impl Keys {
                 let what = format!("sample {index} has another identity than elsewhere");
                 Err(DatasetError::damaged(path, what))
             }
-            Some(kept) if kept.rank() <= found.rank() => Ok(()),
+            Some(kept) if kept.rank() < found.rank() => Ok(()),
+            // One attempt that was stored twice is the same but for the file of its exchange.
+            Some(kept)
+                if kept.rank() == found.rank()
+                    && self.exchanges.are_in_order(kept.exchange, found.exchange) =>
+            {
+                Ok(())
+            }
             _ => {
                 *slot = Some(found);
                 Ok(())
@@ -264,6 +312,7 @@ impl Keys {
             check_plan(&reader, path, self.plan_hash)?;
             let (index, number) = (reader.u64("plan_index")?, reader.u32("attempt_no")?);
             let (finished, id) = (reader.time("finished_at")?, reader.text("attempt_id")?);
+            let exchange = reader.text("exchange_file")?;
             for row in 0..batch.num_rows() {
                 self.attempts.push(Attempt {
                     file,
@@ -272,6 +321,7 @@ impl Keys {
                     number: number.value(row),
                     finished_at: finished.value(row),
                     id: id.value(row).into(),
+                    exchange: self.exchanges.number(exchange.value(row)),
                 });
                 row_in_file += 1;
             }
@@ -289,13 +339,16 @@ impl Keys {
                 first: u64::try_from(first).unwrap_or(u64::MAX),
             });
         }
-        let attempts = distinct_attempts(std::mem::take(&mut self.attempts));
+        let attempts = distinct_attempts(std::mem::take(&mut self.attempts), &self.exchanges);
         let finals = std::mem::take(&mut self.finals);
+        let exchanges = used_exchanges(&finals, &attempts, &self.exchanges);
         let finals = by_model(finals.into_iter().flatten().collect(), &self.names);
         Ok(Chosen {
             files: self.files,
             finals,
             attempts,
+            exchanges,
+            software: self.software.into_iter().collect(),
         })
     }
 }
@@ -335,10 +388,29 @@ fn by_model(mut finals: Vec<Final>, names: &Names) -> Vec<(String, Vec<Final>)> 
     groups
 }
 
+/// Returns the files of exchanges that chosen rows point to, sorted.
+fn used_exchanges(finals: &[Option<Final>], attempts: &[Attempt], names: &Names) -> Vec<String> {
+    let finals = finals.iter().flatten().map(|found| found.exchange);
+    let used: BTreeSet<u32> = finals.chain(attempts.iter().map(|a| a.exchange)).collect();
+    let (sorted, places) = names.sorted();
+    let place = |number: &u32| places.get(usize::try_from(*number).ok()?).copied();
+    let used: BTreeSet<usize> = used.iter().filter_map(place).collect();
+    let files = used.iter().filter_map(|place| sorted.get(*place));
+    files
+        .filter(|file| !file.is_empty())
+        .map(|file| (*file).to_owned())
+        .collect()
+}
+
 /// Returns each attempt once, by sample and number.
-fn distinct_attempts(mut attempts: Vec<Attempt>) -> Vec<Attempt> {
+fn distinct_attempts(mut attempts: Vec<Attempt>, exchanges: &Names) -> Vec<Attempt> {
+    let (_, places) = exchanges.sorted();
+    let place = |number: u32| {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        places.get(number).copied()
+    };
     attempts.sort_by(|a, b| {
-        let key = |x: &Attempt| (x.plan_index, x.number, x.finished_at);
+        let key = |x: &Attempt| (x.plan_index, x.number, x.finished_at, place(x.exchange));
         a.id.cmp(&b.id).then_with(|| key(a).cmp(&key(b)))
     });
     attempts.dedup_by(|a, b| a.id == b.id);

@@ -12,6 +12,18 @@ pub(crate) const MANIFEST_FILE: &str = "MANIFEST.json";
 /// Name of the list that `sha256sum -c` reads.
 pub(crate) const SUMS_FILE: &str = "SHA256SUMS";
 
+/// Name of the detached signature of the manifest; a snapshot need not have one.
+pub(crate) const SIGNATURE_FILE: &str = "MANIFEST.json.minisig";
+
+/// Name of the plan.
+pub const PLAN_FILE: &str = "plan.json";
+
+/// Returns the digest of what a plan says of its models, unless it has none.
+pub(crate) fn catalog_hash(plan: &[u8]) -> Option<Digest> {
+    let plan: serde_json::Value = serde_json::from_slice(plan).ok()?;
+    Digest::of_json(plan.get("models")?).ok()
+}
+
 /// What a snapshot holds. In the file it is RFC 8785 canonical JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -23,14 +35,27 @@ pub struct Manifest {
     pub campaign: CampaignId,
     /// SHA-256 of the campaign's canonical JSON.
     pub campaign_digest: Digest,
-    /// The plan.
+    /// The plan: SHA-256 of `plan.json`.
     pub plan_hash: Digest,
+    /// What the catalog said of the models when the plan was made: SHA-256 of the canonical JSON of
+    /// `models` in `plan.json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog_hash: Option<Digest>,
+    /// The software that made the rows, each version once, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub software: Vec<String>,
     /// Samples of the plan, each of which has one row.
     pub samples: u64,
     /// Every file but this one and `SHA256SUMS`, by path.
     pub files: Vec<ManifestFile>,
     /// Merkle root over `files`.
     pub merkle_root: Digest,
+    /// Files of exchanges that rows point to, by path below the campaign's folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exchanges: Vec<ManifestFile>,
+    /// Merkle root over `exchanges`, made as the other one; absent when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanges_root: Option<Digest>,
     /// The segments it was made from, by path in the store.
     pub inputs: Vec<ManifestFile>,
     /// Samples by how they ended.

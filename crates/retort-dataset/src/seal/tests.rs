@@ -12,7 +12,7 @@ use retort_types::{AttemptRecord, Timestamp};
 use super::*;
 use crate::schema::Table;
 use crate::segment::{SegmentName, encode};
-use crate::snapshot::{self, Snapshot, summarize};
+use crate::snapshot::{self, Found, Search, Snapshot, summarize};
 use crate::testing::faults::Failing;
 use crate::testing::{
     START, Standing, answer, attempt, campaign_id, cell, contents, full, local_store, plan_hash,
@@ -493,6 +493,7 @@ async fn odd_texts_survive_sealing() {
     let (_dir, store) = local_store();
     let huge = "\u{1F980} lange Antwort ".repeat(100_000);
     let mut odd = full();
+    odd.exchange = None;
     odd.sample = crate::testing::sample(1);
     put(&store, 1, &[answer(0, &huge), answer(2, "a\0b")]).await;
     put(&store, 2, &[odd.clone()]).await;
@@ -580,6 +581,13 @@ async fn a_summary_counts_what_was_sealed() {
     assert_eq!(alpha.cost_usd, Some(6.0 * 0.25 + 2.0 * 0.5));
 }
 
+async fn found_by(snapshot: &Snapshot, id: &str) -> Found {
+    match snapshot.find(id).await.unwrap() {
+        Search::Found(found) => *found,
+        other @ (Search::Nothing | Search::Several(_)) => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_sample_is_found_with_its_attempts() {
     let (_dir, store) = local_store();
@@ -587,12 +595,31 @@ async fn a_sample_is_found_with_its_attempts() {
     seal_all(&store, 10).await.unwrap();
     let snapshot = snapshot_of(&store).await;
     let sample = crate::testing::sample(1);
-    let found = snapshot.find(sample.sample_id).await.unwrap();
-    assert_eq!(found.responses[0]["response_text"], "answer 1");
-    let outcomes: Vec<_> = found.attempts.iter().map(|row| &row["outcome"]).collect();
+    let whole = sample.sample_id.to_string();
+    let found = found_by(&snapshot, &whole).await;
+    assert_eq!(found.responses[0].text("response_text"), Some("answer 1"));
+    let outcomes: Vec<_> = found
+        .attempts
+        .iter()
+        .map(|row| row.text("outcome").unwrap())
+        .collect();
     assert_eq!(outcomes, ["overloaded", "answered"]);
+    let prefix: String = whole.chars().take(10).collect();
+    assert_eq!(found_by(&snapshot, &prefix).await, found);
+    let attempt = attempt(1, 1, Outcome::Overloaded).attempt_id;
+    let by_attempt = found_by(&snapshot, &attempt.to_uppercase()).await;
+    assert_eq!(by_attempt.attempt, Some(attempt));
+    assert_eq!(by_attempt.responses, found.responses);
+    let several = snapshot.find("01900000-0000").await.unwrap();
+    assert!(matches!(several, Search::Several(ids) if ids.len() == 5));
+    for id in ["abc", "%%%%", "zzzz"] {
+        assert_eq!(snapshot.find(id).await.unwrap(), Search::Nothing, "{id}");
+    }
     let absent = crate::testing::sample(10).sample_id;
-    assert!(snapshot.find(absent).await.unwrap().is_empty());
+    assert_eq!(
+        snapshot.find(&absent.to_string()).await.unwrap(),
+        Search::Nothing
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Parquet files back as record batches, of the columns and rows that are wanted only.
 
 use std::fs::File;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -10,8 +11,9 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowSelection,
 };
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
 use parquet::file::reader::ChunkReader;
+use parquet::file::statistics::Statistics;
 
 use crate::schema::Table;
 use crate::{DatasetError, Store, StoreError};
@@ -126,6 +128,85 @@ pub(crate) fn metadata(source: &Source, path: &str) -> Result<Arc<ParquetMetaDat
     };
     let loaded = loaded.map_err(DatasetError::parquet(path))?;
     Ok(Arc::clone(loaded.metadata()))
+}
+
+/// What a column's value must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// This text.
+    Text(String),
+    /// A text that begins so.
+    Prefix(String),
+    /// This number.
+    Number(u64),
+}
+
+impl Key {
+    /// Returns whether a text fits.
+    pub(crate) fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Text(wanted) => text == wanted,
+            Self::Prefix(prefix) => text.starts_with(prefix),
+            Self::Number(_) => false,
+        }
+    }
+}
+
+/// Returns the rows of the row groups that may hold `key` in `column`, by bloom filters and
+/// statistics, and how many rows there are up to the last of them.
+pub(crate) fn row_groups_with(
+    source: Source,
+    path: &str,
+    column: &str,
+    key: &Key,
+) -> Result<(Vec<Range<usize>>, usize), DatasetError> {
+    match source {
+        Source::File(file) => row_groups(file, column, key),
+        Source::Bytes(bytes) => row_groups(bytes, column, key),
+    }
+    .map_err(DatasetError::parquet(path))
+}
+
+fn row_groups<T: ChunkReader + 'static>(
+    source: T,
+    column: &str,
+    key: &Key,
+) -> parquet::errors::Result<(Vec<Range<usize>>, usize)> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(source)?;
+    let metadata = Arc::clone(builder.metadata());
+    let columns = metadata.file_metadata().schema_descr().columns();
+    let leaf = columns
+        .iter()
+        .position(|leaf| leaf.path().parts() == [column]);
+    let (mut ranges, mut begin) = (Vec::new(), 0);
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        let rows = usize::try_from(group.num_rows()).unwrap_or(0);
+        let may_hold = match (leaf, key) {
+            (Some(leaf), Key::Text(text)) => builder
+                .get_row_group_column_bloom_filter(number, leaf)?
+                .is_none_or(|filter| filter.check(text.as_str())),
+            (Some(leaf), Key::Number(wanted)) => {
+                let range = group.columns().get(leaf).and_then(u64_range);
+                range.is_none_or(|range| range.contains(wanted))
+            }
+            (Some(_), Key::Prefix(_)) | (None, _) => true,
+        };
+        if may_hold {
+            ranges.push(begin..begin + rows);
+        }
+        begin += rows;
+    }
+    Ok((ranges, begin))
+}
+
+/// Returns the smallest and largest value of a column of unsigned numbers, where told.
+fn u64_range(column: &ColumnChunkMetaData) -> Option<RangeInclusive<u64>> {
+    let Statistics::Int64(statistics) = column.statistics()? else {
+        return None;
+    };
+    // The bits are those of an unsigned number, and so is the order.
+    let (min, max) = (statistics.min_opt()?, statistics.max_opt()?);
+    Some(min.cast_unsigned()..=max.cast_unsigned())
 }
 
 fn reader<T: ChunkReader + 'static>(

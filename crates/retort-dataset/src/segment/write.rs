@@ -83,6 +83,17 @@ impl Metadata {
         self
     }
 
+    /// Returns it with what a snapshot says: the catalog that was meant and the software that made
+    /// the rows, as the rows say. Who seals stays outside.
+    #[must_use]
+    pub(crate) fn with_origin(mut self, catalog: Option<Digest>, software: &[String]) -> Self {
+        if let Some(catalog) = catalog {
+            self.0.insert("retort.catalog_hash", catalog.to_string());
+        }
+        self.0.insert("retort.software", software.join(" "));
+        self
+    }
+
     fn key_values(&self) -> Vec<KeyValue> {
         self.0
             .iter()
@@ -128,7 +139,10 @@ fn with_bloom_filter(
         Table::Responses => builder
             .set_column_bloom_filter_enabled(column_path("sample_id"), true)
             .set_column_bloom_filter_max_ndv(column_path("sample_id"), distinct),
-        Table::Attempts | Table::Tokens | Table::Prompts | Table::Models => builder,
+        Table::Attempts => builder
+            .set_column_bloom_filter_enabled(column_path("attempt_id"), true)
+            .set_column_bloom_filter_max_ndv(column_path("attempt_id"), distinct),
+        Table::Tokens | Table::Prompts | Table::Models => builder,
     }
 }
 

@@ -2,12 +2,23 @@
 
 use std::fs;
 
+use bytes::Bytes;
 use retort_types::Outcome;
+use retort_types::record::KeptExchange;
 
 use super::*;
-use crate::testing::{FaultyDisk, answer, attempt, full};
+use crate::testing::{FaultyDisk, answer, attempt};
 
 const LIMIT: u64 = 1 << 30;
+
+/// Returns a record with all there is, as it is before its exchange is stored.
+fn full() -> AttemptRecord {
+    let mut record = crate::testing::full();
+    // Holds what could be taken for the beginning of a frame.
+    let exchange = Bytes::from_static(b"\x1f\x8bRSP1\0\xffRSP2");
+    record.exchange = Some(KeptExchange::Records(exchange));
+    record
+}
 
 fn open(dir: &Path) -> (Spool, Vec<RecoveredFile>) {
     Spool::open(dir, LIMIT, "test").expect("a spool")
@@ -215,4 +226,31 @@ fn a_disk_that_was_full_leaves_each_record_once() {
         assert_eq!(failures, 3);
         assert_eq!(everything(&spool), records(0..5), "{good} good steps");
     }
+}
+
+#[test]
+fn frames_of_version_1_still_read() {
+    // Written by hand, byte by byte, as the first release did.
+    let dir = tempfile::tempdir().unwrap();
+    let record = answer(3, "an old answer");
+    let payload = serde_json::to_vec(&record).unwrap();
+    let length = u32::try_from(payload.len()).unwrap().to_le_bytes();
+    let checksum = crc32fast::hash(&[&length[..], &payload].concat()).to_le_bytes();
+    let frame = [b"RSP1", &length[..], &checksum, &payload].concat();
+    fs::write(only_file(dir.path()), &frame).unwrap();
+    let (spool, _) = open(dir.path());
+    assert_eq!(everything(&spool), [record]);
+}
+
+#[test]
+fn a_frame_whose_json_claims_more_than_there_is_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let payload = [&u32::MAX.to_le_bytes()[..], b"{}"].concat();
+    let length = u32::try_from(payload.len()).unwrap().to_le_bytes();
+    let checksum = crc32fast::hash(&[&length[..], &payload].concat()).to_le_bytes();
+    let frame = [b"RSP2", &length[..], &checksum, &payload].concat();
+    fs::write(only_file(dir.path()), &frame).unwrap();
+    let (spool, recovered) = open(dir.path());
+    assert_eq!(everything(&spool), []);
+    assert_eq!(recovered[0].damaged_bytes, frame.len() as u64);
 }

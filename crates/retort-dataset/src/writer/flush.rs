@@ -1,11 +1,14 @@
-//! One flush: the records of a spool file as segments in the store.
+//! One flush: the records of a spool file as exchanges and segments in the store.
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use retort_types::record::{ExchangePlace, KeptExchange};
 use retort_types::{AttemptRecord, CampaignId, Digest, Timestamp};
 
 use super::compact::{Group, Stored};
 use super::{Committed, CommittedRecord, SegmentRef};
+use crate::exchange::{ExchangeFile, file_head};
 use crate::schema::Table;
 use crate::segment::{Encoded, SegmentName, encode};
 use crate::{DatasetError, Store, rows};
@@ -17,6 +20,8 @@ pub(super) const ORDER: [Table; 3] = [Table::Tokens, Table::Attempts, Table::Res
 /// The encoded segments of one spool file and what to tell when they are stored.
 #[derive(Debug, Clone)]
 pub(super) struct Batch {
+    /// Files of exchanges; stored first, so that whoever sees a row finds what it points to.
+    exchanges: Vec<(String, Bytes)>,
     files: Vec<(String, Encoded)>,
     stored: Vec<(Group, Stored)>,
     records: Vec<CommittedRecord>,
@@ -36,8 +41,14 @@ impl Batch {
             groups.entry(key).or_default().push(record);
         }
         let (mut files, mut stored) = (Vec::new(), Vec::new());
-        for ((campaign, plan_hash), records) in groups {
-            let name = SegmentName::new(&campaign, worker, now, crate::store::fresh_uuid(now)?);
+        let mut exchanges = Vec::new();
+        for ((campaign, plan_hash), mut records) in groups {
+            let id = crate::store::fresh_uuid(now)?;
+            let name = SegmentName::new(&campaign, worker, now, id);
+            let file = ExchangeFile::new(worker, now, id);
+            if let Some(bytes) = place_exchanges(&mut records, &file, now) {
+                exchanges.push((file.path(&campaign), bytes));
+            }
             let mut made = Stored {
                 name: name.clone(),
                 tables: Vec::new(),
@@ -66,6 +77,7 @@ impl Batch {
             stored.push((group, made));
         }
         Ok(Self {
+            exchanges,
             files,
             stored,
             records: told,
@@ -84,6 +96,9 @@ impl Batch {
 
     /// Stores every file. Trying again writes the same bytes to the same names.
     pub(super) async fn store(&self, store: &Store) -> Result<Committed, DatasetError> {
+        for (path, bytes) in &self.exchanges {
+            store.put(path, bytes.clone()).await?;
+        }
         let mut segments = Vec::with_capacity(self.files.len());
         for (path, encoded) in &self.files {
             store.put(path, encoded.bytes.clone()).await?;
@@ -96,4 +111,40 @@ impl Batch {
         }
         Ok(Committed::new(segments, self.records.clone()))
     }
+}
+
+/// Moves the exchanges of `records` into the bytes of `file`, and returns them unless there are none.
+fn place_exchanges(
+    records: &mut [AttemptRecord],
+    file: &ExchangeFile,
+    now: Timestamp,
+) -> Option<Bytes> {
+    let held = |record: &AttemptRecord| {
+        let exchange = record.exchange.as_ref()?;
+        exchange.records().map(Bytes::len)
+    };
+    let length: usize = records.iter().filter_map(held).sum();
+    if length == 0 {
+        return None;
+    }
+    let head = file_head(file, now);
+    let mut bytes = Vec::with_capacity(head.len() + length);
+    bytes.extend_from_slice(&head);
+    for record in records {
+        let Some(KeptExchange::Records(exchange)) = record.exchange.take() else {
+            continue;
+        };
+        record.exchange = Some(KeptExchange::Stored(ExchangePlace {
+            file: file.relative().to_owned(),
+            offset: as_u64(bytes.len()),
+            length: as_u64(exchange.len()),
+            sha256: Digest::of(&exchange),
+        }));
+        bytes.extend_from_slice(&exchange);
+    }
+    Some(bytes.into())
+}
+
+fn as_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }

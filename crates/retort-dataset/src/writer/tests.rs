@@ -4,6 +4,7 @@ mod compaction;
 mod outage;
 
 use object_store::memory::InMemory;
+use retort_types::record::KeptExchange;
 use retort_types::{CampaignId, Outcome};
 use tokio::task::JoinHandle;
 
@@ -420,4 +421,80 @@ fn settings_have_units_and_know_their_names() {
             "{wrong}"
         );
     }
+}
+
+/// Returns an answer with an exchange, and the records of that.
+fn with_exchange(index: u64) -> (AttemptRecord, bytes::Bytes) {
+    let mut record = answer(index, "an answer");
+    let records = bytes::Bytes::from(format!("the records of exchange {index}"));
+    record.exchange = Some(KeptExchange::Records(records.clone()));
+    (record, records)
+}
+
+/// Reads the exchanges that the rows of `attempts` point to.
+async fn exchanges(store: &Store) -> Vec<bytes::Bytes> {
+    let mut found = Vec::new();
+    for path in store.list("campaigns/test/segments").await.unwrap() {
+        let Some((_, Table::Attempts)) = SegmentName::parse(&path) else {
+            continue;
+        };
+        let source = Source::open(store, &path).await.unwrap();
+        for batch in read(source, &path, Table::Attempts, &[]).unwrap() {
+            let batch = batch.unwrap();
+            for row in 0..batch.num_rows() {
+                let number = |name: &str| cell(&batch, name, row).parse::<u64>().unwrap();
+                let (from, length) = (number("exchange_offset"), number("exchange_length"));
+                let file = format!("campaigns/test/{}", cell(&batch, "exchange_file", row));
+                let bytes = store.get_range(&file, from..from + length).await.unwrap();
+                let digest = retort_types::Digest::of(&bytes).to_string();
+                assert_eq!(cell(&batch, "exchange_sha256", row), digest);
+                found.push(bytes);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_point_to_exchanges_that_are_stored_before_them() {
+    let dir = tempfile::tempdir().unwrap();
+    // The first write is the exchanges', and it is the only one that passes.
+    let (failing, store) = memory(1);
+    let mut bench = bench(dir.path(), store.clone());
+    let (first, second) = (with_exchange(0), with_exchange(1));
+    bench.append(first.0).await;
+    bench.append(second.0).await;
+    let flush = bench.writer.clone();
+    let flush = tokio::spawn(async move { flush.flush().await });
+    let stored = loop {
+        let stored = store.list("campaigns/test").await.unwrap();
+        if !stored.is_empty() {
+            break stored;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(
+        stored.iter().all(|path| path.ends_with(".warc.gz")),
+        "{stored:?}"
+    );
+    failing.allow(i64::MAX);
+    bench.indices().await;
+    flush.await.unwrap().unwrap();
+    assert_eq!(exchanges(&store).await, [first.1, second.1]);
+}
+
+#[tokio::test]
+async fn a_kill_loses_no_confirmed_exchange() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, failing) = memory(0);
+    let killed = bench(dir.path(), failing);
+    let (record, records) = with_exchange(0);
+    killed.append(record).await;
+    killed.kill().await;
+    let (_, store) = memory(i64::MAX);
+    let mut bench = bench(dir.path(), store.clone());
+    assert_eq!(bench.recovered.records, 1);
+    assert_eq!(bench.indices().await, [0]);
+    assert_eq!(exchanges(&store).await, [records]);
 }

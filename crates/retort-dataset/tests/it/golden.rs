@@ -9,7 +9,7 @@ use arrow::datatypes::Schema;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use retort_dataset::schema::{Table, VERSION};
 use retort_dataset::segment::{SegmentName, encode};
-use retort_dataset::snapshot::Snapshot;
+use retort_dataset::snapshot::{Search, Snapshot};
 use retort_dataset::{ModelRow, Origin, SealInput, ServedBy, Store, rows, seal};
 use retort_types::{AttemptRecord, Campaign, Digest, Prompt, PromptInput, Timestamp};
 use serde_json::{Value, json};
@@ -203,8 +203,11 @@ async fn every_released_snapshot_stays_readable() {
             );
         }
         assert_eq!(counts, [2, 1, 1, 1, 2], "{}", folder.display());
-        let id = "00000000000000000000000000000000".parse().unwrap();
-        let row = snapshot.find(id).await.unwrap().responses.remove(0);
+        let id = "00000000000000000000000000000000";
+        let Search::Found(found) = snapshot.find(id).await.unwrap() else {
+            panic!("{} has lost a sample", folder.display());
+        };
+        let row = &found.responses[0].values;
         assert_eq!(row["response_text"], Value::from(TEXT));
         assert_eq!(row["outcome"], "answered");
     }

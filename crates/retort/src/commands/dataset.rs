@@ -1,17 +1,19 @@
 //! `retort dataset`: seal a campaign's rows into a snapshot, and show one.
 
+use std::path::Path;
+
 use retort_crawl::submit;
 use retort_dataset::import::is_imported;
-use retort_dataset::seal::{self, ModelRow, Origin, SealInput, Sealed, ServedBy};
+use retort_dataset::seal::{self, Origin, SealInput, Sealed};
 use retort_dataset::snapshot::{self, ModelSummary, Snapshot};
 use retort_dataset::{SealError, Store};
 use retort_plan::Plan;
 use retort_types::digest::canonical_json;
-use retort_types::sample::InvalidSampleId;
 use retort_types::{CampaignId, Outcome};
 use serde_json::json;
 
-use super::Context;
+use super::keys::Signer;
+use super::{Context, row, target};
 use crate::cli::{Seal, Show};
 use crate::failure::Failure;
 use crate::files;
@@ -19,12 +21,17 @@ use crate::output::{self, Table, count, dollars, line};
 
 /// Makes a snapshot.
 pub(crate) async fn seal(context: &Context, args: &Seal) -> Result<u8, Failure> {
+    let signer = args.sign.as_deref().map(Signer::open).transpose()?;
     let store = files::store(context)?;
     require_campaign(&store, &args.campaign).await?;
     let plan = submit::load_plan(&store, &args.campaign)
         .await
         .map_err(super::run::explain)?;
     let sealed = seal_campaign(&store, &plan).await?;
+    if let Some(signer) = &signer {
+        let snapshot = Snapshot::open(&store, &sealed.path).await?;
+        signer.sign(context, &snapshot).await?;
+    }
     print_sealed(&store, &sealed, args.json).await
 }
 
@@ -48,36 +55,23 @@ pub(super) async fn print_sealed(
     Ok(0)
 }
 
-/// Shows the newest snapshot, or one sample's rows.
+/// Shows a snapshot, or one row.
 pub(crate) async fn show(context: &Context, args: &Show) -> Result<u8, Failure> {
-    let store = files::store(context)?;
-    require_dataset(&store, &args.campaign).await?;
-    let Some(snapshot) = snapshot::latest(&store, &args.campaign).await? else {
-        return Err(
-            Failure::new(format!("campaign `{}` has no snapshot yet", args.campaign)).hint(
-                format!("make one with `retort dataset seal {}`", args.campaign),
-            ),
-        );
+    let snapshots = match target::folder(Path::new(&args.target)).await? {
+        Some(snapshot) => vec![snapshot],
+        None => target::named(context, &args.target, args.row.is_none()).await?,
     };
-    if let Some(row) = &args.row {
-        let id = row
-            .parse()
-            .map_err(|error: InvalidSampleId| Failure::usage(error))?;
-        let rows = snapshot.find(id).await?;
-        if rows.is_empty() {
-            return Err(Failure::new(format!(
-                "snapshot {} has no sample `{row}`",
-                snapshot.path
-            )));
+    let is_row = snapshots.is_empty() || args.row.is_some();
+    if is_row || args.raw {
+        return row::show(context, args, snapshots).await;
+    }
+    for snapshot in &snapshots {
+        if args.json {
+            output::json(&snapshot::summarize(snapshot).await?)?;
+        } else {
+            line(&snapshot_table(snapshot).await?);
         }
-        output::json(&rows)?;
-        return Ok(0);
     }
-    if args.json {
-        output::json(&snapshot::summarize(&snapshot).await?)?;
-        return Ok(0);
-    }
-    line(&sealed_table(&store, &snapshot.path).await?);
     Ok(0)
 }
 
@@ -135,32 +129,13 @@ pub(super) async fn campaigns(store: &Store) -> Result<Vec<CampaignId>, Failure>
 /// Seals a campaign by its plan.
 pub(super) async fn seal_campaign(store: &Store, plan: &Plan) -> Result<Sealed, Failure> {
     let document = plan.document();
-    let models = document.models.iter().map(|model| ModelRow {
-        name: model.name.clone(),
-        request_model: model.request_model.clone(),
-        served: Some(ServedBy {
-            provider: model.provider.clone(),
-            terms: model.terms.clone(),
-            account: model.account.clone(),
-            domain: model.domain.clone(),
-            wire: model.wire,
-            host: model.host.clone(),
-        }),
-        price: model.price.clone(),
-        vendor: model.vendor.clone(),
-        family: model.family.clone(),
-        base: model.base.clone(),
-        tokenizer: model.tokenizer.clone(),
-        released: model.released.clone(),
-        known_relations: model.known_relations.clone(),
-    });
     let input = SealInput {
         campaign: plan.campaign().clone(),
         plan_hash: plan.hash(),
         plan_document: canonical_json(document)?.into_bytes(),
         total: plan.len(),
         prompts: document.prompts.clone(),
-        models: models.collect(),
+        models: retort_crawl::verify::model_rows(plan),
         origin: Origin::Crawl,
     };
     match seal::seal(store, &input, &|_| {}).await {
@@ -179,7 +154,10 @@ pub(super) async fn seal_campaign(store: &Store, plan: &Plan) -> Result<Sealed, 
 
 /// Returns the table of a snapshot per model, and where to find it.
 pub(super) async fn sealed_table(store: &Store, path: &str) -> Result<String, Failure> {
-    let snapshot = Snapshot::open(store, path).await?;
+    snapshot_table(&Snapshot::open(store, path).await?).await
+}
+
+async fn snapshot_table(snapshot: &Snapshot) -> Result<String, Failure> {
     let mut table = Table::new(
         "lrrrrrrrrrr",
         &[
@@ -196,13 +174,10 @@ pub(super) async fn sealed_table(store: &Store, path: &str) -> Result<String, Fa
             "cost",
         ],
     );
-    for model in &snapshot::summarize(&snapshot).await? {
+    for model in &snapshot::summarize(snapshot).await? {
         table.row(row(model));
     }
-    let place = match store.local_path(path) {
-        Some(folder) => folder.display().to_string(),
-        None => format!("{}/{path}", store.url().trim_end_matches('/')),
-    };
+    let place = snapshot.place();
     Ok(format!(
         "{table}\n\nsnapshot  {place}\nplan      {}\nopen it   duckdb -c \"select model, outcome, count(*) from '{place}/responses/**/*.parquet' group by all\"",
         snapshot.manifest.plan_hash.short()

@@ -12,6 +12,7 @@ use retort_crawl::worker::WorkerParts;
 use retort_crawl::{
     Coordinator, CoordinatorParts, CrawlError, Finish, PaceStore, SOFTWARE, State, Worker,
 };
+use retort_dataset::snapshot::Snapshot;
 use retort_dataset::{Committed, DatasetError, SpoolError, Store, Writer};
 use retort_plan::{Plan, Resolved};
 use retort_types::CampaignId;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::Context;
 use super::dataset::{seal_campaign, sealed_table};
+use super::keys::Signer;
 use super::plan::print_terms;
 use crate::cli::Run;
 use crate::config::Config;
@@ -51,6 +53,7 @@ struct Outcome {
 /// Carries a campaign out.
 pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
     let config = &context.loaded.config;
+    let signer = args.sign.as_deref().map(Signer::open).transpose()?;
     let loaded = files::load(&args.campaign, config, args.sim.as_deref(), &context.clock)?;
     let targets = secrets::targets(&loaded.resolved.endpoints)?;
     let client = HttpClient::new(config.client.clone(), SOFTWARE, Arc::clone(&context.clock))?;
@@ -103,6 +106,8 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         store: &store,
         plan: &plan,
         json: args.json,
+        context,
+        signer: signer.as_ref(),
     };
     let code = carry_out(&mut coordinator, worker, sealing).await?;
     if let Some(fleet) = fleet {
@@ -252,6 +257,8 @@ struct Sealing<'a> {
     store: &'a Store,
     plan: &'a Plan,
     json: bool,
+    context: &'a Context,
+    signer: Option<&'a Signer>,
 }
 
 async fn finish_up(
@@ -260,7 +267,13 @@ async fn finish_up(
     finish: Finish,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<u8, Failure> {
-    let Sealing { store, plan, json } = sealing;
+    let Sealing {
+        store,
+        plan,
+        json,
+        context,
+        signer,
+    } = sealing;
     let mut sealed = None;
     if finish == Finish::Complete {
         coordinator.tell(Some((State::Sealing, None))).await;
@@ -275,6 +288,10 @@ async fn finish_up(
         note("interrupted; the same command goes on from here");
         return Ok(INTERRUPTED);
     };
+    if let Some(signer) = signer {
+        let snapshot = Snapshot::open(store, &sealed.path).await?;
+        signer.sign(context, &snapshot).await?;
+    }
     coordinator
         .tell(Some((State::Sealed, Some(sealed.path.clone()))))
         .await;

@@ -78,6 +78,8 @@ fn crawl(stream: bool) {
         assert!(typed, "{kind} was called {outcomes:?}");
     }
     assert_eq!(world.stats()["redirects_followed"], 0);
+    // What was decoded while it arrived is decoded the same from the stored bytes.
+    assert_code(&world.command(&["dataset", "verify", "test"]), 0);
 }
 
 /// One provider and one model per fault, each with its name.

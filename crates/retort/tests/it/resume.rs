@@ -52,6 +52,11 @@ fn assert_complete(world: &World, planned: usize) {
         "{:?}",
         world.outcomes()
     );
+    // Every row still leads to the bytes it was decoded from.
+    let verified = world.command(&["dataset", "verify", "test", "--json"]);
+    assert_code(&verified, 0);
+    let told: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
+    assert_eq!(told["unchecked"], serde_json::json!({}));
 }
 
 /// A small generator, so that the moments of the kills are the same in every run of the test.

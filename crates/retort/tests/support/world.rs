@@ -1,6 +1,8 @@
 //! A world for whole-program tests: a simulated fleet on a free port, a folder, the real binary.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -219,6 +221,48 @@ pub(crate) fn start(spec: FleetSpec) -> FleetThread {
 pub(crate) fn merge(value: &mut Value, more: Value) {
     if let (Value::Object(value), Value::Object(more)) = (value, more) {
         value.extend(more);
+    }
+}
+
+/// Answers `count` requests, one per connection, with the bytes that `answer` makes of head and body,
+/// and returns the port.
+pub(crate) fn serve(count: usize, answer: impl Fn(&str, &[u8]) -> Vec<u8> + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(count) {
+            let served = stream.and_then(|mut stream| {
+                let (head, body) = receive(&mut stream)?;
+                stream.write_all(&answer(&head, &body))
+            });
+            assert!(served.is_ok(), "{served:?}");
+        }
+    });
+    port
+}
+
+fn receive(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 65_536]);
+    loop {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+        if let Some(end) = end {
+            let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+            let length = head.to_lowercase();
+            let length = length.split("content-length:").nth(1).unwrap_or("0");
+            let length: usize = length
+                .lines()
+                .next()
+                .and_then(|length| length.trim().parse().ok())
+                .unwrap_or(0);
+            if bytes.len() >= end + 4 + length {
+                return Ok((head, bytes[end + 4..].to_vec()));
+            }
+        }
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes.extend_from_slice(&buffer[..count]);
     }
 }
 

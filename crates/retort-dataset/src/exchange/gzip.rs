@@ -1,0 +1,67 @@
+//! Gzip members: one compressor that is used again and again, and reading members one by one.
+
+use std::io::Read as _;
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+
+/// Head of a member: deflate, no name, no time, fastest, system unknown. The same bytes always.
+const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff];
+
+/// Room beyond the input that output of incompressible bytes may need at first.
+const SLACK: usize = 256;
+
+/// Makes members. Level 1: on recorded exchanges level 6 is 3 % smaller and takes 40 % more time,
+/// and compression is the largest part of what storing exchanges costs. A compressor takes 300 KB
+/// and is made once: making one per record would cost more than compressing it.
+pub(super) struct Compressor(Compress);
+
+impl std::fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Compressor")
+    }
+}
+
+impl Compressor {
+    pub(super) fn new() -> Self {
+        Self(Compress::new(Compression::new(1), false))
+    }
+
+    /// Appends `plain` to `out` as a member.
+    pub(super) fn member(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+        self.0.reset();
+        out.extend_from_slice(&HEAD);
+        let mut rest = plain;
+        loop {
+            out.reserve(rest.len() / 2 + SLACK);
+            let before = self.0.total_in();
+            let status = self
+                .0
+                .compress_vec(rest, out, FlushCompress::Finish)
+                .expect("compressing from memory to memory does not fail");
+            let taken = usize::try_from(self.0.total_in() - before).unwrap_or(usize::MAX);
+            rest = rest.get(taken..).unwrap_or_default();
+            if status == Status::StreamEnd {
+                break;
+            }
+        }
+        out.extend_from_slice(&crc32fast::hash(plain).to_le_bytes());
+        // The length is stored modulo 2^32.
+        let length = u32::try_from(plain.len() as u64 & u64::from(u32::MAX)).unwrap_or(0);
+        out.extend_from_slice(&length.to_le_bytes());
+    }
+}
+
+/// Returns the content of the member that `bytes` begins with, and what follows it.
+pub(super) fn take_member(bytes: &[u8], max_bytes: u64) -> Result<(Vec<u8>, &[u8]), String> {
+    let mut rest = bytes;
+    let mut plain = Vec::new();
+    let mut decoder = flate2::bufread::GzDecoder::new(&mut rest);
+    (&mut decoder)
+        .take(max_bytes.saturating_add(1))
+        .read_to_end(&mut plain)
+        .map_err(|error| format!("a gzip member is damaged: {error}"))?;
+    if u64::try_from(plain.len()).unwrap_or(u64::MAX) > max_bytes {
+        return Err(format!("a record is longer than {max_bytes} bytes"));
+    }
+    Ok((plain, rest))
+}

@@ -16,6 +16,6 @@ gate() { # at most so many times the bare loop; then what is asked for
   "$retort" bench throughput --at-most "$most" "$@"
 }
 
-gate 3.2 --requests 12000 --turns 3
-gate 3.2 --requests 12000 --turns 3 --tls
+gate 4.2 --requests 12000 --turns 3
+gate 4.2 --requests 12000 --turns 3 --tls
 gate 7.7 --requests 2000 --turns 1 --rate 150 --in-flight 100 --answer-bytes 1000 --logprobs 20

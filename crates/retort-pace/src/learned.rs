@@ -275,9 +275,13 @@ impl Learned {
         let in_force = self.rate.or(configured);
         let refused = run.rate_before_end(in_force);
         let estimate = self.estimate(served, &run, refused);
+        // What is announced is nearly right, so that little is cut from it.
+        let is_announced = self.is_announced();
         let (cut, held) = match self.phase {
             Phase::Probe { kept, .. } => (kept.min(refused * self.margins.refused), true),
-            Phase::Configured | Phase::Ramp(_) | Phase::Search | Phase::Keep(_) if run.held > 0 => {
+            Phase::Configured | Phase::Ramp(_) | Phase::Search | Phase::Keep(_)
+                if run.held > 0 || is_announced =>
+            {
                 (refused * self.margins.refused, true)
             }
             Phase::Configured | Phase::Ramp(_) | Phase::Search | Phase::Keep(_) => {

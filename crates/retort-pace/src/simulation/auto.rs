@@ -24,13 +24,18 @@ struct Case {
     retry_after: RetryAfter,
 }
 
+/// A bucket that holds a fifth of a second, ten requests at least.
 fn bucket(rate: f64) -> Limiter {
-    Limiter::Bucket { rate, size: 10.0 }
+    let size = (rate / 5.0).max(10.0);
+    Limiter::Bucket { rate, size }
 }
 
-fn case(cap: Limits, limiter: Limiter) -> Case {
+fn case(cap: &Limits, limiter: Limiter) -> Case {
     Case {
-        cap: Limits { auto: true, ..cap },
+        cap: Limits {
+            auto: true,
+            ..cap.clone()
+        },
         limiter,
         then: None,
         announces: false,
@@ -40,7 +45,7 @@ fn case(cap: Limits, limiter: Limiter) -> Case {
 }
 
 fn of_requests(rate: u32) -> Case {
-    case(per_minute(600 * rate), bucket(f64::from(rate)))
+    case(&per_minute(600 * rate), bucket(f64::from(rate)))
 }
 
 fn of_concurrency(most: u32) -> Case {
@@ -48,7 +53,7 @@ fn of_concurrency(most: u32) -> Case {
         concurrency: NonZeroU32::new(10 * most),
         ..Limits::default()
     };
-    case(cap, Limiter::Concurrency(most))
+    case(&cap, Limiter::Concurrency(most))
 }
 
 fn of_tokens() -> Case {
@@ -60,7 +65,7 @@ fn of_tokens() -> Case {
         rate: 1_000.0,
         size: 60_000.0,
     };
-    case(cap, limiter)
+    case(&cap, limiter)
 }
 
 impl Case {
@@ -216,7 +221,7 @@ fn windows_of_a_second_are_found_a_little_later() {
         limit: 50,
         seconds: 1.0,
     };
-    check_all(&case(per_minute(30_000), limiter), 1.4);
+    check_all(&case(&per_minute(30_000), limiter), 1.4);
 }
 
 #[test]
@@ -235,7 +240,6 @@ fn what_is_announced_is_used_at_once_and_next_to_nothing_is_refused() {
             let world = case.run(7);
             let report = &world.report;
             assert_eq!(report.served, 3_000, "{case:?}");
-            // At 500 a second, what timers owe is more than the bucket of the limit holds.
             assert!(report.refused * 1_000 <= report.served, "{case:?}");
             let took = report.seconds / (case.ideal() + case.latency_ms.1 as f64 / 1e3);
             assert!(took <= requests_in_time, "{case:?}: {took:.3}");
@@ -279,7 +283,7 @@ fn what_was_found_survives_a_restart() {
 
 #[test]
 fn without_a_limit_the_cap_is_reached_and_remembered() {
-    let case = case(per_minute(6_000), bucket(10_000.0));
+    let case = case(&per_minute(6_000), bucket(10_000.0));
     let mut world = case.run(1);
     let limit = world.pacer.status(world.now()).limit;
     assert_eq!(limit.map(|l| l.source), Some(LimitSource::Configured));

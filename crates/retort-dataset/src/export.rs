@@ -42,8 +42,8 @@ pub enum ExportError {
     /// An exchange file is named and not there.
     #[error("exchange file `{0}` is named by the snapshot and not there")]
     MissingExchange(String),
-    /// A row names a file that cannot be one of exchanges.
-    #[error("`{0}` is no name of an exchange file")]
+    /// The manifest names a file that cannot be one of exchanges, or another file has its place.
+    #[error("`{0}` is no exchange file of this snapshot")]
     BadExchange(String),
 }
 

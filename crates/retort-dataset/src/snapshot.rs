@@ -136,19 +136,12 @@ impl Snapshot {
     /// # Errors
     /// When it is not there, the store fails, or the snapshot was opened outside of a campaign.
     pub async fn campaign_file(&self, path: &str) -> Result<bytes::Bytes, DatasetError> {
-        // A snapshot is two folders below its campaign.
-        let folder = self.path.rsplitn(3, '/').nth(2);
-        if let Some(folder) = folder {
-            return Ok(self.store.get(&in_folder(folder, path)).await?);
-        }
-        let here = self.store.local_path("");
-        let folder = here.as_deref().and_then(|here| here.parent()?.parent());
-        let Some(folder) = folder else {
+        let Some((folder, _)) = self.path.rsplit_once("snapshots/") else {
             let path = path.to_owned();
             return Err(crate::StoreError::NotFound { path }.into());
         };
-        let campaign = Store::open_existing(folder)?;
-        Ok(campaign.get(path).await?)
+        let folder = folder.trim_end_matches('/');
+        Ok(self.store.get(&in_folder(folder, path)).await?)
     }
 
     /// Returns where it is, as a person can open it.

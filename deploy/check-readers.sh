@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Crawls the example campaign and reads its live segments and its snapshot with the tools that
 # researchers use: DuckDB, Polars, pandas, pyarrow, Hugging Face datasets, mlcroissant and warcio.
-# Runs every query of docs/dataset.md. Python packages go into environments of their own.
+# Checks hashes and signature with sha256sum and minisign alone. Runs every query of docs/dataset.md.
+# Python packages go into environments of their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v python3 >/dev/null || { echo "error: python3 is missing: apt-get install python3 python3-venv" >&2; exit 1; }
 command -v sha256sum >/dev/null || { echo "error: sha256sum is missing: apt-get install coreutils" >&2; exit 1; }
+command -v minisign >/dev/null || { echo "error: minisign is missing: apt-get install minisign" >&2; exit 1; }
 
 target="${CARGO_TARGET_DIR:-target}"
 mkdir -p "$target"
@@ -39,15 +41,20 @@ export RETORT_STATE_DIR="$work/state" HF_HOME="$work/hf" HF_HUB_OFFLINE=1
 # The example campaign, with log probabilities, so that every table has rows.
 sed 's/^  max_tokens: .*/  max_tokens: 200\n  logprobs: 3/' docs/examples/first/campaign.yaml >"$work/campaign.yaml"
 grep -q 'logprobs: 3' "$work/campaign.yaml"
+"$retort" keys generate "$work/lab.key" >"$work/keys"
 "$retort" run "$work/campaign.yaml" --sim docs/examples/first/fleet.yaml --store "$work/data" \
-  --set writer.flush_every=1s >"$work/out" 2>"$work/err" &
+  --set writer.flush_every=1s --sign "$work/lab.key" >"$work/out" 2>"$work/err" &
 crawl=$!
 "$readers" deploy/readers/live.py "$work/data"
 wait "$crawl" || { cat "$work/err" >&2; exit 1; }
 crawl=
 snapshot=$(echo "$work"/data/campaigns/first-light/snapshots/*)
 
-(cd "$snapshot" && sha256sum --check --quiet SHA256SUMS) && echo "sha256sum: every file is what SHA256SUMS says"
+(cd "$snapshot" && sha256sum --check --strict --quiet SHA256SUMS)
+echo "sha256sum: every file is what SHA256SUMS says"
+minisign -Vqm "$snapshot/MANIFEST.json" -p "$work/lab.pub"
+echo "minisign: the manifest is signed with the key"
+"$retort" dataset verify "$snapshot" --key "$work/lab.pub"
 line=$(grep -o 'duckdb -c ".*"' "$work/out")
 query=${line#duckdb -c \"}
 "$readers" deploy/readers/tables.py "$snapshot" docs/dataset.md "${query%\"}"

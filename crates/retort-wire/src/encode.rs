@@ -4,7 +4,7 @@ use bytes::Bytes;
 use retort_types::catalog::WireOptions;
 use retort_types::{Params, PromptInput, WireProtocol};
 
-use crate::openai;
+use crate::{bedrock, cohere, ollama, openai};
 
 /// What is asked, of whom, and in which dialect.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +76,16 @@ pub enum EncodeError {
         /// Alternatives told at most.
         max: u32,
     },
+    /// A reasoning effort is not one that the protocol has a word for.
+    #[error("`{protocol}` takes {takes} as `reasoning_effort`, not `{asked}`")]
+    Effort {
+        /// The protocol.
+        protocol: WireProtocol,
+        /// What it takes.
+        takes: &'static str,
+        /// What was asked for.
+        asked: String,
+    },
     /// A further field would replace what a sample's identity rests on.
     #[error("the extra field `{field}` would replace what the sample says")]
     Reserved {
@@ -108,6 +118,9 @@ impl EncodeError {
             Self::Unsupported { .. } => {
                 Some("unset it, or name it in the model's `drop_params` to leave it out there")
             }
+            Self::Effort { .. } => {
+                Some("use one of these, or say it in the provider's own fields with `extra`")
+            }
             Self::TooManyLogprobs { .. } => Some(
                 "lower `params.logprobs`, or raise `logprobs_max` if the provider does tell more",
             ),
@@ -134,9 +147,9 @@ pub fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
         WireProtocol::OpenaiResponses => unimplemented!(),
         WireProtocol::AnthropicMessages => unimplemented!(),
         WireProtocol::Gemini => unimplemented!(),
-        WireProtocol::BedrockConverse => unimplemented!(),
-        WireProtocol::CohereV2 => unimplemented!(),
-        WireProtocol::Ollama => unimplemented!(),
+        WireProtocol::BedrockConverse => bedrock::encode(ask),
+        WireProtocol::CohereV2 => cohere::encode(ask),
+        WireProtocol::Ollama => ollama::encode(ask),
     }
 }
 

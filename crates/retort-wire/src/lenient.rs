@@ -27,6 +27,20 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// Longest finish reason, model name, id and the like that is kept, in characters. Known ones are
+/// under a tenth of this.
+const WORD_MAX_CHARS: usize = 1_024;
+
+/// Returns `text` as it is kept where a short word is expected.
+pub(crate) fn word(text: &str) -> String {
+    text.chars().take(WORD_MAX_CHARS).collect()
+}
+
+/// Returns whether an `error` field tells one: some servers write an empty one beside answers.
+pub(crate) fn is_error_told(raw: &str) -> bool {
+    !matches!(raw, "null" | "false" | "\"\"" | "{}" | "[]" | "0")
+}
+
 /// Returns the string that `raw` is, or nothing when it is not one.
 pub(crate) fn text_of(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;

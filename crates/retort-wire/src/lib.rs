@@ -5,15 +5,23 @@
 //! than a bounded amount of memory. A new provider is configuration ([`retort_types::catalog`]);
 //! only a new protocol is a module here.
 
+mod bedrock;
+mod cohere;
 mod decode;
 mod encode;
 mod errors;
+mod finish;
+mod frames;
+mod gathered;
 mod headers;
 mod lenient;
 mod limits;
+mod ollama;
 mod openai;
 mod request;
 mod sse;
+mod think_tag;
+mod values;
 
 pub use decode::{AnswerHead, BodyEnd, Decoded, Decoder};
 pub use encode::{Ask, EncodeError, EncodedRequest, encode};

@@ -7,7 +7,7 @@ mod answer;
 mod body;
 pub(crate) mod chat;
 pub(crate) mod completions;
-mod logprobs;
+pub(crate) mod logprobs;
 mod message;
 mod request;
 mod speech;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use retort_types::Params;
 use retort_types::catalog::WireOptions;
 use retort_types::digest::canonical_json;
+use retort_types::{Message, Params, PromptInput};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::encode::{Ask, EncodeError, EncodedRequest};
 
@@ -56,8 +56,80 @@ pub(crate) fn alternatives(ask: &Ask<'_>, params: &Params) -> Result<Option<u32>
     }
 }
 
+/// Refuses the parameters that the protocol has no place for: (name, whether it is asked for).
+pub(crate) fn refuse(ask: &Ask<'_>, params: &[(&'static str, bool)]) -> Result<(), EncodeError> {
+    match params.iter().find(|(_, is_asked)| *is_asked) {
+        Some((param, _)) => Err(EncodeError::Unsupported {
+            protocol: ask.protocol,
+            param,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Returns the number `value` of the parameter `name`.
+pub(crate) fn finite(name: &'static str, value: f64) -> Result<Value, EncodeError> {
+    let number = Number::from_f64(value).ok_or(EncodeError::NotFinite { param: name })?;
+    Ok(Value::Number(number))
+}
+
+/// Returns the messages of a conversation.
+pub(crate) fn conversation<'a>(ask: &Ask<'a>) -> Result<&'a [Message], EncodeError> {
+    match ask.input {
+        PromptInput::Messages(messages) if messages.is_empty() => Err(EncodeError::NoMessages),
+        PromptInput::Messages(messages) => Ok(messages),
+        PromptInput::Text(_) => Err(EncodeError::WrongInput {
+            protocol: ask.protocol,
+            takes: "a conversation",
+            given: "raw text",
+        }),
+    }
+}
+
+/// A message of a conversation as most protocols write it.
+#[derive(Serialize)]
+pub(crate) struct SentMessage<'a> {
+    role: &'a str,
+    content: &'a str,
+}
+
+/// Returns the messages of a conversation, with the system text as the first.
+pub(crate) fn with_system<'a>(ask: &Ask<'a>) -> Result<Vec<SentMessage<'a>>, EncodeError> {
+    let given = conversation(ask)?;
+    let system = ask.system.map(|content| SentMessage {
+        role: "system",
+        content,
+    });
+    let asked = given.iter().map(|message| SentMessage {
+        role: &message.role,
+        content: &message.content,
+    });
+    Ok(system.into_iter().chain(asked).collect())
+}
+
+/// Adds a further field. Objects join field by field, so that one option does not take the others
+/// away; null takes a field away.
+fn merge(fields: &mut Fields, name: &str, value: &Value) {
+    match (fields.get_mut(name), value) {
+        (_, Value::Null) => {
+            fields.remove(name);
+        }
+        (Some(Value::Object(inner)), Value::Object(further)) => {
+            let mut joined: Fields = std::mem::take(inner).into_iter().collect();
+            for (name, value) in further {
+                merge(&mut joined, name, value);
+            }
+            *inner = joined.into_iter().collect();
+        }
+        (Some(field), _) => field.clone_from(value),
+        (None, _) => {
+            fields.insert(name.to_owned(), value.clone());
+        }
+    }
+}
+
 /// Returns the request of `fields` and the prompt, with the dialect's further fields merged last
-/// and the parameters' over them. A further field of value null takes a field away.
+/// and the parameters' over them. A further field of value null takes a field away; objects join.
 ///
 /// `prompt` serializes as a map. Its fields, those of `reserved` and `model` and `stream` may not
 /// be replaced by further ones: they are the sample's identity, or decide how the answer is read.
@@ -73,11 +145,7 @@ pub(crate) fn finish<P: Serialize>(
                 field: name.clone(),
             });
         }
-        if value.is_null() {
-            fields.remove(name);
-        } else {
-            fields.insert(name.clone(), value.clone());
-        }
+        merge(&mut fields, name, value);
     }
     if fields.get("n").is_some_and(|n| n.as_u64() != Some(1)) {
         return Err(EncodeError::SeveralAnswers);
@@ -101,6 +169,18 @@ pub(crate) fn finish<P: Serialize>(
         request_params: canonical_json(&fields)?,
         streamed,
     })
+}
+
+impl EncodedRequest {
+    /// Asks for an answer of `media_type`.
+    pub(crate) fn accepting(mut self, media_type: &str) -> Self {
+        for (name, value) in &mut self.headers {
+            if name == "accept" {
+                media_type.clone_into(value);
+            }
+        }
+        self
+    }
 }
 
 /// Writes the prompt without copying it into a JSON value first.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use retort_types::catalog::WireOptions;
-use retort_types::reply::{FinishReason, Reply};
-use retort_types::{Outcome, Timestamp, WireProtocol};
+use retort_types::reply::Reply;
+use retort_types::{Timestamp, WireProtocol};
 use serde_json::value::RawValue;
 
 use super::body::{Body, Choice, Groq};
@@ -14,11 +14,8 @@ use super::speech::Speech;
 use super::usage;
 use crate::decode::{Assemble, Assembled, Fault};
 use crate::errors::{self, Found};
-use crate::lenient::Object;
-
-/// Longest finish reason, model name, id and the like that is kept, in characters. Known ones are
-/// under a tenth of this.
-const WORD_MAX_CHARS: usize = 1_024;
+use crate::finish::{ended_as, normalised};
+use crate::lenient::{Object, is_error_told, word};
 
 /// Puts one answer together.
 pub(crate) struct Assembler {
@@ -91,7 +88,10 @@ impl Assembler {
             usage::read(raw.get(), &mut self.reply);
         }
         let errors = [body.error, groq.and_then(|groq| groq.error)];
-        let mut has_error = errors.into_iter().flatten().any(|raw| is_told(raw.get()));
+        let mut has_error = errors
+            .into_iter()
+            .flatten()
+            .any(|raw| is_error_told(raw.get()));
         let is_bare_error = [&body.object, &body.kind]
             .iter()
             .any(|word| word.told() == Some("error"));
@@ -105,7 +105,7 @@ impl Assembler {
         {
             if choice.index.0.is_none_or(|index| index == 0.0) {
                 self.choice(&choice, since_sent);
-                has_error |= choice.error.is_some_and(|raw| is_told(raw.get()));
+                has_error |= choice.error.is_some_and(|raw| is_error_told(raw.get()));
             }
         }
         if has_error {
@@ -247,45 +247,5 @@ impl Assemble for Assembler {
             late_error: self.late_error,
             ttft: self.ttft,
         }
-    }
-}
-
-fn word(text: &str) -> String {
-    text.chars().take(WORD_MAX_CHARS).collect()
-}
-
-/// Returns whether an `error` field tells one: some servers write an empty one beside answers.
-fn is_told(raw: &str) -> bool {
-    !matches!(raw, "null" | "false" | "\"\"" | "{}" | "[]" | "0")
-}
-
-/// Returns how an answer that came to its end counts.
-fn ended_as(reply: &Reply) -> Outcome {
-    let raw = reply.finish_reason_raw.as_deref().unwrap_or_default();
-    match (raw.to_ascii_lowercase().as_str(), reply.finish_reason) {
-        ("error" | "failed" | "abort" | "aborted" | "cancelled" | "canceled", _) => {
-            Outcome::ProviderError
-        }
-        // DeepSeek's word for an answer that it broke off for want of capacity.
-        ("insufficient_system_resource", _) => Outcome::Overloaded,
-        ("refusal", _) => Outcome::Refused,
-        (_, Some(FinishReason::ContentFilter)) => Outcome::Filtered,
-        _ if reply.refusal_text.is_some() => Outcome::Refused,
-        _ => Outcome::Answered,
-    }
-}
-
-fn normalised(reason: &str) -> FinishReason {
-    match reason.to_ascii_lowercase().as_str() {
-        "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" | "complete" => {
-            FinishReason::Stop
-        }
-        "length" | "max_tokens" | "max_output_tokens" => FinishReason::MaxTokens,
-        "model_length" | "model_context_window_exceeded" => FinishReason::ModelLength,
-        "tool_calls" | "tool_use" | "function_call" => FinishReason::ToolCalls,
-        "content_filter" | "content_filtered" | "safety" | "sensitive" | "refusal" => {
-            FinishReason::ContentFilter
-        }
-        _ => FinishReason::Unknown,
     }
 }

@@ -1,18 +1,11 @@
 //! `openai-chat`: a conversation to `POST /chat/completions`.
 
-use retort_types::PromptInput;
 use serde::Serialize;
 use serde_json::json;
 
 use super::request::{RESERVED, shared_fields};
 use crate::encode::{Ask, EncodeError, EncodedRequest};
-use crate::request;
-
-#[derive(Serialize)]
-struct SentMessage<'a> {
-    role: &'a str,
-    content: &'a str,
-}
+use crate::request::{self, SentMessage};
 
 #[derive(Serialize)]
 struct Prompt<'a> {
@@ -21,7 +14,7 @@ struct Prompt<'a> {
 
 /// Returns the request, with the system text as its first message.
 pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
-    let messages = messages(ask)?;
+    let messages = request::with_system(ask)?;
     let params = request::kept(ask.params, ask.options);
     if params.echo.is_some() {
         return Err(EncodeError::Unsupported {
@@ -41,29 +34,4 @@ pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
         fields.insert("reasoning_effort".to_owned(), json!(effort));
     }
     request::finish(ask, &params, fields, (&RESERVED, &Prompt { messages }))
-}
-
-fn messages<'a>(ask: &Ask<'a>) -> Result<Vec<SentMessage<'a>>, EncodeError> {
-    let given = match ask.input {
-        PromptInput::Messages(messages) => messages,
-        PromptInput::Text(_) => {
-            return Err(EncodeError::WrongInput {
-                protocol: ask.protocol,
-                takes: "a conversation",
-                given: "raw text",
-            });
-        }
-    };
-    if given.is_empty() {
-        return Err(EncodeError::NoMessages);
-    }
-    let system = ask.system.map(|content| SentMessage {
-        role: "system",
-        content,
-    });
-    let asked = given.iter().map(|message| SentMessage {
-        role: &message.role,
-        content: &message.content,
-    });
-    Ok(system.into_iter().chain(asked).collect())
 }

@@ -19,7 +19,7 @@ const TOKENS_MAX: usize = 1 << 17;
 const ALTERNATIVES_MAX: usize = 1 << 20;
 
 /// An answer holds more log probabilities than are kept.
-pub(super) struct TooMany;
+pub(crate) struct TooMany;
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -125,8 +125,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Alternatives<'a> {
 
 /// Where tokens of an answer are gathered.
 #[derive(Default)]
-pub(super) struct Tokens {
-    pub(super) list: Vec<TokenLogprob>,
+pub(crate) struct Tokens {
+    pub(crate) list: Vec<TokenLogprob>,
     alternatives: usize,
     /// Whether the first token came in the shape of raw completions.
     is_legacy: bool,
@@ -137,7 +137,7 @@ impl Tokens {
     ///
     /// # Errors
     /// When the answer now holds more than is kept.
-    pub(super) fn add(&mut self, raw: &str, arrived_ms: Option<f32>) -> Result<(), TooMany> {
+    pub(crate) fn add(&mut self, raw: &str, arrived_ms: Option<f32>) -> Result<(), TooMany> {
         let Ok(Object(Some(told))) = serde_json::from_str::<Object<Told<'_>>>(raw) else {
             return Ok(());
         };
@@ -169,6 +169,53 @@ impl Tokens {
         Ok(())
     }
 
+    /// Adds the list `raw` of entries in the shape of chats.
+    ///
+    /// # Errors
+    /// When the answer now holds more than is kept.
+    pub(crate) fn add_list(
+        &mut self,
+        raw: &str,
+        segment: TokenSegment,
+        arrived_ms: Option<f32>,
+    ) -> Result<(), TooMany> {
+        let entries = serde_json::from_str::<List<Object<Entry<'_>>>>(raw);
+        let entries = entries.ok().and_then(|list| list.0).unwrap_or_default();
+        for entry in entries.into_iter().filter_map(|entry| entry.0) {
+            self.push(TokenLogprob {
+                segment,
+                arrived_ms,
+                ..chat_token(entry)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds the log probabilities of the tokens that a piece of text is made of. Where there are
+    /// several, which of them is which part of the text is not known.
+    ///
+    /// # Errors
+    /// When the answer now holds more than is kept.
+    pub(crate) fn add_piece(
+        &mut self,
+        text: Option<&str>,
+        logprobs: &[f32],
+        segment: TokenSegment,
+        arrived_ms: Option<f32>,
+    ) -> Result<(), TooMany> {
+        let token = text.filter(|_| logprobs.len() == 1);
+        for logprob in logprobs {
+            self.push(TokenLogprob {
+                token: token.map(str::to_owned),
+                logprob: Some(*logprob),
+                segment,
+                arrived_ms,
+                ..TokenLogprob::default()
+            })?;
+        }
+        Ok(())
+    }
+
     fn push(&mut self, token: TokenLogprob) -> Result<(), TooMany> {
         self.alternatives += token.top.len();
         if self.list.len() >= TOKENS_MAX || self.alternatives > ALTERNATIVES_MAX {
@@ -180,7 +227,7 @@ impl Tokens {
 
     /// Marks the tokens of an echoed prompt. An echo shows by its first token, which nothing comes
     /// before and which therefore has no probability; how long it is, usage tells.
-    pub(super) fn mark_echo(&mut self, prompt_tokens: Option<u32>) {
+    pub(crate) fn mark_echo(&mut self, prompt_tokens: Option<u32>) {
         let is_echo = self.is_legacy && self.list.first().is_some_and(|t| t.logprob.is_none());
         if is_echo {
             let length = prompt_tokens.map_or(1, |n| usize::try_from(n).unwrap_or(usize::MAX));
@@ -191,7 +238,7 @@ impl Tokens {
     }
 
     /// Marks the tokens before the end of a think tag, or all when the tag is never closed.
-    pub(super) fn mark_thinking(&mut self, closing_tag: &str, is_closed: bool) {
+    pub(crate) fn mark_thinking(&mut self, closing_tag: &str, is_closed: bool) {
         let mut tail = String::new();
         let end = self.list.iter().position(|token| {
             tail.push_str(token.token.as_deref().unwrap_or_default());

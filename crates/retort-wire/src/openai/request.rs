@@ -2,10 +2,10 @@
 
 use retort_types::Params;
 use retort_types::catalog::StreamUsage;
-use serde_json::{Number, Value, json};
+use serde_json::json;
 
 use crate::encode::{Ask, EncodeError};
-use crate::request::Fields;
+use crate::request::{Fields, finite};
 
 /// What further fields may not replace.
 pub(super) const RESERVED: [&str; 2] = ["messages", "prompt"];
@@ -24,8 +24,7 @@ pub(super) fn shared_fields(ask: &Ask<'_>, params: &Params) -> Result<Fields, En
         ("repetition_penalty", params.repetition_penalty),
     ] {
         if let Some(value) = value {
-            let number = Number::from_f64(value).ok_or(EncodeError::NotFinite { param: name })?;
-            fields.insert(name.to_owned(), Value::Number(number));
+            fields.insert(name.to_owned(), finite(name, value)?);
         }
     }
     if let Some(top_k) = params.top_k {

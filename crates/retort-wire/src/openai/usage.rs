@@ -3,10 +3,8 @@
 use retort_types::reply::{Reply, Usage};
 use serde::Deserialize;
 
+use crate::gathered::keep_usage;
 use crate::lenient::{Number, Object};
-
-/// Longest usage object that is kept as told, in bytes. Recorded ones stay under one thousand.
-const USAGE_RAW_MAX_BYTES: usize = 16 << 10;
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -64,8 +62,5 @@ pub(super) fn read(raw: &str, reply: &mut Reply) {
         ]),
         cache_write_tokens: first(&[prompt.cache_write_tokens, told.cache_creation_input_tokens]),
     };
-    if usage != Usage::default() {
-        reply.usage = usage;
-        reply.usage_raw = (raw.len() <= USAGE_RAW_MAX_BYTES).then(|| raw.to_owned());
-    }
+    keep_usage(reply, usage, raw);
 }

@@ -1,0 +1,47 @@
+//! Finish reasons in the words of every protocol: what they mean, and how an answer then counts.
+
+use retort_types::Outcome;
+use retort_types::reply::{FinishReason, Reply};
+
+/// Returns the normalised form of a provider's word.
+pub(crate) fn normalised(reason: &str) -> FinishReason {
+    match reason.to_ascii_lowercase().as_str() {
+        "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" | "complete" => {
+            FinishReason::Stop
+        }
+        "length" | "max_tokens" | "max_output_tokens" => FinishReason::MaxTokens,
+        "model_length" | "model_context_window_exceeded" | "error_limit" => {
+            FinishReason::ModelLength
+        }
+        "tool_calls" | "tool_call" | "tool_use" | "function_call" => FinishReason::ToolCalls,
+        "content_filter"
+        | "content_filtered"
+        | "safety"
+        | "sensitive"
+        | "refusal"
+        | "guardrail_intervened"
+        | "error_toxic" => FinishReason::ContentFilter,
+        _ => FinishReason::Unknown,
+    }
+}
+
+/// Returns how an answer that came to its end counts.
+pub(crate) fn ended_as(reply: &Reply) -> Outcome {
+    let raw = reply.finish_reason_raw.as_deref().unwrap_or_default();
+    match (raw.to_ascii_lowercase().as_str(), reply.finish_reason) {
+        ("error" | "failed" | "abort" | "aborted" | "cancelled" | "canceled", _) => {
+            Outcome::ProviderError
+        }
+        // Bedrock's words for an output of the model that it could not make sense of.
+        ("malformed_model_output" | "malformed_tool_use", _) => Outcome::ProviderError,
+        // Ollama's words for having loaded or unloaded a model and asked it nothing.
+        ("load" | "unload", _) => Outcome::ProviderError,
+        ("timeout", _) => Outcome::Timeout,
+        // DeepSeek's word for an answer that it broke off for want of capacity.
+        ("insufficient_system_resource", _) => Outcome::Overloaded,
+        ("refusal", _) => Outcome::Refused,
+        (_, Some(FinishReason::ContentFilter)) => Outcome::Filtered,
+        _ if reply.refusal_text.is_some() => Outcome::Refused,
+        _ => Outcome::Answered,
+    }
+}

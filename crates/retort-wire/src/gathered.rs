@@ -260,3 +260,6 @@ impl Gathered {
 fn arrived_ms(at: Option<Duration>) -> Option<f32> {
     at.map(|since| since.as_secs_f32() * 1_000.0)
 }
+
+#[cfg(test)]
+mod tests;

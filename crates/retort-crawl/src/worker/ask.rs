@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retort_client::{
-    BodySink, Ending, Exchange, Flow, Head, HttpClient, HttpRequest, SecretHeader, redact,
+    BodySink, Credential, Ending, Exchange, Flow, Head, HttpClient, HttpRequest, Secret, redact,
 };
 use retort_types::{Endpoint, Message, Outcome, Params, PromptInput, WireProtocol};
 use retort_wire::{AnswerHead, Ask, BodyEnd, Decoded, Decoder};
 
-/// A model that can be asked: its catalog rows and its secret.
+/// A model that can be asked: its catalog rows and what authorises requests.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The catalog's rows, resolved.
     pub endpoint: Endpoint,
     /// What authorises requests, if anything.
-    pub secret: Option<Arc<SecretHeader>>,
+    pub secret: Option<Arc<Credential>>,
 }
 
 /// What is put to a model.
@@ -163,6 +163,14 @@ pub(super) fn failure(end: &Ending) -> Option<String> {
     }
 }
 
+/// Returns every secret that was sent to the model.
+pub(super) fn secrets<'a>(target: &'a Target, exchange: &'a Exchange) -> Vec<&'a Secret> {
+    let credential = target.secret.as_deref();
+    let mut secrets = credential.map(Credential::secrets).unwrap_or_default();
+    secrets.extend(&exchange.signature);
+    secrets
+}
+
 /// What came of asking a model once, outside any campaign.
 #[derive(Debug)]
 pub struct Tried {
@@ -219,10 +227,7 @@ pub async fn try_once(
             .flatten()
             .collect();
         let text = parts.join(": ");
-        target
-            .secret
-            .as_ref()
-            .map_or(text.clone(), |secret| redact(&text, &[secret.secret()]))
+        redact(&text, &secrets(target, &exchange))
     });
     Ok(Tried {
         outcome: decoded.outcome,

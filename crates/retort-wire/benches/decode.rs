@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use retort_types::catalog::WireOptions;
 use retort_types::{Outcome, Timestamp, WireProtocol};
@@ -156,7 +156,10 @@ fn streamed(protocol: WireProtocol) -> Vec<Vec<u8>> {
         WireProtocol::BedrockConverse => {
             let end = [
                 frame("messageStop", r#"{"stopReason":"end_turn"}"#),
-                frame("metadata", r#"{"usage":{"inputTokens":19,"outputTokens":200}}"#),
+                frame(
+                    "metadata",
+                    r#"{"usage":{"inputTokens":19,"outputTokens":200}}"#,
+                ),
             ];
             let delta = |text: &str| {
                 let delta = json!({"contentBlockIndex": 0, "delta": {"text": text},
@@ -198,11 +201,7 @@ fn measure(criterion: &mut Criterion, kind: &str, answer: fn(WireProtocol) -> Ve
         // Of a stream, what counts is the time per event: time by elements.
         group.throughput(Throughput::Elements(pieces.len() as u64));
         group.bench_function(protocol.as_str(), |bencher| {
-            bencher.iter_batched(
-                || (),
-                |()| decode(protocol, black_box(&headers), black_box(&pieces)),
-                BatchSize::SmallInput,
-            );
+            bencher.iter(|| decode(protocol, black_box(&headers), black_box(&pieces)));
         });
         group.finish();
     }

@@ -156,19 +156,19 @@ impl SigningKey {
 
 /// Returns the request in the form that is signed.
 fn canonical(signed: &Signed<'_>) -> String {
-    let mut text = format!(
-        "{}\n{}\n{}\n",
-        signed.method,
-        path(signed.url),
-        query(signed.url)
-    );
-    for (name, value) in &signed.headers {
+    let headers = signed.headers.iter().map(|(name, value)| {
         let words: Vec<&str> = value.split_ascii_whitespace().collect();
-        text.push_str(&format!("{name}:{}\n", words.join(" ")));
-    }
-    let body = hex(&Sha256::digest(signed.body));
-    text.push_str(&format!("\n{}\n{body}", names(signed)));
-    text
+        format!("{name}:{}\n", words.join(" "))
+    });
+    [
+        signed.method,
+        &path(signed.url),
+        &query(signed.url),
+        &headers.collect::<String>(),
+        &names(signed),
+        &hex(&Sha256::digest(signed.body)),
+    ]
+    .join("\n")
 }
 
 fn names(signed: &Signed<'_>) -> String {

@@ -208,7 +208,9 @@ impl Decoder {
         self.last_arrival = since_sent;
         let bytes = match self.framing {
             Framing::Unknown => framing::without_lead(bytes),
-            _ => bytes,
+            Framing::Whole(_) | Framing::Events(_) | Framing::Frames(_) | Framing::Values(_) => {
+                bytes
+            }
         };
         let Some(first) = bytes.first() else {
             return;
@@ -315,7 +317,7 @@ fn answer(assembled: Assembled, body: &Body, end: BodyEnd) -> Decoded {
     } else if has_ended {
         (Outcome::Undecodable, Some(StreamEnd::Complete))
     } else {
-        unfinished(fault, &body.kind, &end)
+        unfinished(fault, body.kind, &end)
     };
     let late_fault = match end {
         _ if !has_ended => None,
@@ -338,11 +340,7 @@ fn answer(assembled: Assembled, body: &Body, end: BodyEnd) -> Decoded {
 }
 
 /// Returns how an answer counts whose end was not seen: never as an answer.
-fn unfinished(
-    fault: Option<Fault>,
-    kind: &BodyKind,
-    end: &BodyEnd,
-) -> (Outcome, Option<StreamEnd>) {
+fn unfinished(fault: Option<Fault>, kind: BodyKind, end: &BodyEnd) -> (Outcome, Option<StreamEnd>) {
     if *end == BodyEnd::TooLarge || fault == Some(Fault::TooLarge) {
         return (Outcome::Undecodable, Some(StreamEnd::Cut));
     }

@@ -29,13 +29,21 @@ pub(crate) fn normalised(reason: &str) -> FinishReason {
 pub(crate) fn ended_as(reply: &Reply) -> Outcome {
     let raw = reply.finish_reason_raw.as_deref().unwrap_or_default();
     match (raw.to_ascii_lowercase().as_str(), reply.finish_reason) {
-        ("error" | "failed" | "abort" | "aborted" | "cancelled" | "canceled", _) => {
-            Outcome::ProviderError
-        }
-        // Bedrock's words for an output of the model that it could not make sense of.
-        ("malformed_model_output" | "malformed_tool_use", _) => Outcome::ProviderError,
-        // Ollama's words for having loaded or unloaded a model and asked it nothing.
-        ("load" | "unload", _) => Outcome::ProviderError,
+        // The last four are Bedrock's words for an output of the model that it could not make sense
+        // of, and Ollama's for having loaded or unloaded a model and asked it nothing.
+        (
+            "error"
+            | "failed"
+            | "abort"
+            | "aborted"
+            | "cancelled"
+            | "canceled"
+            | "malformed_model_output"
+            | "malformed_tool_use"
+            | "load"
+            | "unload",
+            _,
+        ) => Outcome::ProviderError,
         ("timeout", _) => Outcome::Timeout,
         // DeepSeek's word for an answer that it broke off for want of capacity.
         ("insufficient_system_resource", _) => Outcome::Overloaded,

@@ -49,8 +49,18 @@ fn the_key_of_a_day_is_the_published_one() {
     );
 }
 
-/// Name, method, query, content type, body, signature: cases of AWS's own test suite.
-const SUITE: &[(&str, &str, &str, Option<&str>, &str, &str)] = &[
+/// Name, method, query, content type, body, signature.
+type Case = (
+    &'static str,
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    &'static str,
+    &'static str,
+);
+
+/// Cases of AWS's own test suite.
+const SUITE: &[Case] = &[
     (
         "get-vanilla",
         "GET",

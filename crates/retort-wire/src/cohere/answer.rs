@@ -129,9 +129,12 @@ struct Told {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Counts {
-    input_tokens: Number,
-    output_tokens: Number,
-    reasoning_tokens: Number,
+    #[serde(rename = "input_tokens")]
+    input: Number,
+    #[serde(rename = "output_tokens")]
+    output: Number,
+    #[serde(rename = "reasoning_tokens")]
+    reasoning: Number,
 }
 
 /// Puts one answer together.
@@ -150,12 +153,9 @@ impl Assembler {
             let tokens = told.tokens.0.unwrap_or_default();
             let billed = told.billed_units.0.unwrap_or_default();
             let usage = Usage {
-                input_tokens: tokens.input_tokens.count().or(billed.input_tokens.count()),
-                output_tokens: tokens
-                    .output_tokens
-                    .count()
-                    .or(billed.output_tokens.count()),
-                reasoning_tokens: tokens.reasoning_tokens.count(),
+                input_tokens: tokens.input.count().or(billed.input.count()),
+                output_tokens: tokens.output.count().or(billed.output.count()),
+                reasoning_tokens: tokens.reasoning.count(),
                 cache_read_tokens: told.cached_tokens.count(),
                 cache_write_tokens: None,
             };

@@ -6,6 +6,7 @@
 
 mod client;
 mod coding;
+mod credential;
 mod error;
 mod exchange;
 mod fault;
@@ -13,10 +14,12 @@ mod receive;
 mod request;
 mod secret;
 mod settings;
+mod sigv4;
 #[cfg(test)]
 mod tests;
 
 pub use client::HttpClient;
+pub use credential::Credential;
 pub use error::ClientError;
 pub use exchange::{
     BodySink, ChunkMark, Ending, Exchange, Flow, Head, MAX_CHUNK_MARKS, Phase, Which,
@@ -24,3 +27,4 @@ pub use exchange::{
 pub use request::HttpRequest;
 pub use secret::{REDACTED, Secret, SecretHeader, redact};
 pub use settings::ClientSettings;
+pub use sigv4::SigningKey;

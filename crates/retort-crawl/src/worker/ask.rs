@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use retort_client::{BodySink, Ending, Exchange, Flow, Head, HttpRequest, SecretHeader};
+use retort_client::{BodySink, Credential, Ending, Exchange, Flow, Head, HttpRequest, Secret};
 use retort_types::{Endpoint, Outcome, Params, PromptInput, WireProtocol};
 use retort_wire::{AnswerHead, Ask, BodyEnd, Decoded, Decoder};
 
-/// A model that can be asked: its catalog rows and its secret.
+/// A model that can be asked: its catalog rows and what authorises requests.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The catalog's rows, resolved.
     pub endpoint: Endpoint,
     /// What authorises requests, if anything.
-    pub secret: Option<Arc<SecretHeader>>,
+    pub secret: Option<Arc<Credential>>,
 }
 
 /// What is put to a model.
@@ -200,4 +200,12 @@ pub(super) fn failure(end: &Ending) -> Option<String> {
         | Ending::BadEncoding(_)
         | Ending::Refused(_) => Some(end.to_string()),
     }
+}
+
+/// Returns every secret that was sent to the model.
+pub(super) fn secrets<'a>(target: &'a Target, exchange: &'a Exchange) -> Vec<&'a Secret> {
+    let credential = target.secret.as_deref();
+    let mut secrets = credential.map(Credential::secrets).unwrap_or_default();
+    secrets.extend(&exchange.signature);
+    secrets
 }

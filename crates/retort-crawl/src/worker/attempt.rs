@@ -12,7 +12,7 @@ use retort_wire::Decoded;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::ask::{DecoderSink, Put, Target, decoded, failure, request};
+use super::ask::{DecoderSink, Put, Target, decoded, failure, request, secrets};
 use super::scrub::{holds, scrub};
 use crate::record::{RecordMaker, asked, not_sent};
 
@@ -191,10 +191,9 @@ impl Attempter {
             timing,
             ..record
         };
-        if let Some(secret) = &target.secret
-            && (exchange.secret_echoed || holds(&record, secret))
-        {
-            scrub(&mut record, secret);
+        let secrets = secrets(target, &exchange);
+        if exchange.secret_echoed || holds(&record, &secrets) {
+            scrub(&mut record, &secrets);
         }
         (record, settlement)
     }

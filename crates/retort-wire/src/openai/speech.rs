@@ -8,12 +8,10 @@ use super::message::{Content, Message, REASONING_DETAILS};
 use super::tools::{self, ToolCalls};
 use crate::decode::Fault;
 use crate::draft::TEXT_MAX_BYTES;
+use crate::think_tag;
 
 /// Fields that hold reasoning, likeliest first.
 const REASONING_FIELDS: [&str; 3] = ["reasoning_content", "reasoning", REASONING_DETAILS];
-
-const THINK_OPEN: &str = "<think>";
-const THINK_CLOSE: &str = "</think>";
 
 /// What the model said so far.
 pub(super) struct Speech {
@@ -160,23 +158,18 @@ impl Speech {
         reply.tool_calls = self.whole_tools.or_else(|| self.tools.finish());
     }
 
-    /// Takes reasoning in a think tag at the very start out of the text. A tag that is never
-    /// closed is reasoning only when the answer ended before its natural end.
+    /// Takes reasoning in a think tag at the very start out of the text.
     fn take_think_tag(&mut self, finish: Option<FinishReason>, tokens: &mut Tokens) {
-        let Some(tagged) = self.text.as_deref() else {
+        let Some(tagged) = self
+            .text
+            .as_deref()
+            .and_then(|text| think_tag::taken_apart(text, finish))
+        else {
             return;
         };
-        let Some(inner) = tagged.trim_start().strip_prefix(THINK_OPEN) else {
-            return;
-        };
-        let (reasoning, text, is_closed) = match inner.split_once(THINK_CLOSE) {
-            Some((reasoning, text)) => (reasoning, text, true),
-            None if finish == Some(FinishReason::Stop) => return,
-            None => (inner, "", false),
-        };
-        tokens.mark_thinking(THINK_CLOSE, is_closed);
-        reasoning.clone_into(&mut self.reasoning);
+        tokens.mark_thinking(think_tag::CLOSE, tagged.is_closed);
+        tagged.reasoning.clone_into(&mut self.reasoning);
         self.reasoning_source = Some("think-tag");
-        self.text = Some(text.to_owned());
+        self.text = Some(tagged.text.to_owned());
     }
 }

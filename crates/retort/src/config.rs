@@ -18,6 +18,10 @@ pub(crate) const DEFAULT_FILE: &str = "retort.toml";
 /// Variables that begin like settings and are none.
 const OTHER_VARIABLES: [&str; 3] = ["RETORT_CONFIG", "RETORT_LOG", "RETORT_FIXTURES"];
 
+/// What names of variables begin with that hold keys of simulated providers, as their catalogs name
+/// them.
+const SIMULATED_KEYS: &str = "RETORT_SIM_";
+
 /// Everything that can be configured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -100,7 +104,7 @@ pub(crate) fn load(
         None => Table::new(),
     };
     for (name, text) in environment {
-        if OTHER_VARIABLES.contains(&name.as_str()) {
+        if OTHER_VARIABLES.contains(&name.as_str()) || name.starts_with(SIMULATED_KEYS) {
             continue;
         }
         set(
@@ -304,6 +308,8 @@ mod tests {
             variables(&[
                 ("RETORT_STORE", "b"),
                 ("RETORT_CONTACT", "e@x"),
+                (&retort_sim::key_env("alpha"), "k"),
+                (&retort_sim::signing_env("alpha").1, "k"),
                 ("PATH", "/"),
             ]),
         )

@@ -33,6 +33,13 @@ pub(crate) fn word(text: &str) -> String {
     text.chars().take(WORD_MAX_CHARS).collect()
 }
 
+/// Keeps what is told in `place` unless something was told before.
+pub(crate) fn keep_first(place: &mut Option<String>, told: &Text<'_>) {
+    if place.is_none() {
+        *place = told.told().map(word);
+    }
+}
+
 /// Writes what a usage object `raw` told into `reply`. A later one replaces an earlier one, since
 /// streams that tell it often tell it cumulatively; one without any count is passed over.
 pub(crate) fn keep_usage(reply: &mut Reply, usage: Usage, raw: &str) {
@@ -130,6 +137,13 @@ impl Said {
         }
     }
 
+    /// Adds the list `raw` of what a chunk adds to tool calls, in the shape of chats.
+    pub(crate) fn add_call_deltas(&mut self, raw: &str) {
+        if self.grow(raw.len()) {
+            self.calls.add(raw);
+        }
+    }
+
     /// Adds a whole tool call as it was told.
     pub(crate) fn add_told_call(&mut self, raw: &RawValue) {
         if self.grow(raw.get().len()) {
@@ -152,6 +166,11 @@ impl Said {
     /// Notes that a part does not follow the protocol, so that text may be missing.
     pub(crate) fn make_unreadable(&mut self) {
         self.fault.get_or_insert(Fault::Unreadable);
+    }
+
+    /// Returns the bytes of everything so far.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Returns the bytes of text and reasoning so far.
@@ -255,15 +274,8 @@ impl Draft {
 
     /// Keeps the first id and model that are told.
     pub(crate) fn describe(&mut self, id: &Text<'_>, model: &Text<'_>) {
-        let reply = &mut self.reply;
-        for (place, told) in [
-            (&mut reply.response_id, id),
-            (&mut reply.served_model, model),
-        ] {
-            if place.is_none() {
-                *place = told.told().map(word);
-            }
-        }
+        keep_first(&mut self.reply.response_id, id);
+        keep_first(&mut self.reply.served_model, model);
     }
 
     /// Takes log probabilities in a list, as chats tell them.
@@ -344,7 +356,8 @@ impl Draft {
     /// Takes reasoning in a think tag out of the text where it may stand there and none is told
     /// elsewhere; returns the name of its source.
     fn take_think_tag(&mut self) -> Option<&'static str> {
-        if !self.has_think_tags || !self.said.reasoning.is_empty() {
+        let is_told = !self.said.reasoning.is_empty() || !self.said.summary.is_empty();
+        if is_told || !self.has_think_tags {
             return None;
         }
         let text = self.said.text.take()?;
@@ -369,6 +382,7 @@ impl Draft {
     pub(crate) fn finish(mut self, word: Option<&str>) -> Assembled {
         self.reply.finish_reason = word.map(finish::normalised);
         let tagged_source = self.take_think_tag();
+        self.tokens.mark_echo(self.reply.usage.input_tokens);
         let mut reply = self.reply;
         let fault = self.fault.or(self.said.fault);
         self.said.write_into(&mut reply);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::decode::Assembled;
-use crate::draft::{Draft, Drafted, keep_usage, word};
+use crate::draft::{Draft, Drafted, keep_first, keep_usage};
 use crate::errors::{self, is_told};
 use crate::lenient::{Number, Object, Text};
 
@@ -77,10 +77,7 @@ impl Assembler {
 
     fn describe(&mut self, line: &Line<'_>) {
         self.draft.describe(&Text::default(), &line.model);
-        let upstream = &mut self.draft.reply.upstream_provider;
-        if upstream.is_none() {
-            *upstream = line.remote_host.told().map(word);
-        }
+        keep_first(&mut self.draft.reply.upstream_provider, &line.remote_host);
     }
 
     fn speech(&mut self, line: &Line<'_>) {

@@ -75,7 +75,7 @@ struct FunctionDelta<'a> {
 
 impl ToolCalls {
     /// Adds the deltas `raw`. Those past [`TOOL_CALLS_MAX`] are left out.
-    pub(super) fn add(&mut self, raw: &str) {
+    pub(crate) fn add(&mut self, raw: &str) {
         let Ok(List(Some(deltas))) = serde_json::from_str::<List<Object<Delta<'_>>>>(raw) else {
             return;
         };
@@ -151,12 +151,4 @@ impl Gathered {
         self.function.name.push_str(call.name);
         self.function.arguments.push_str(call.arguments);
     }
-}
-
-/// Returns the tool calls of a whole message as JSON text, or nothing when there are none.
-pub(super) fn whole(raw: &str) -> Option<String> {
-    let calls = serde_json::from_str::<List<Object<Delta<'_>>>>(raw)
-        .ok()?
-        .0?;
-    (!calls.is_empty()).then(|| raw.to_owned())
 }

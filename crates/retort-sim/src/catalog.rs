@@ -62,8 +62,9 @@ pub fn key_env(provider: &str) -> String {
     env_name(provider, "KEY")
 }
 
-/// Returns the environment variables that hold id and secret of the key with which requests to a
-/// Bedrock provider with `signing_keys` are signed, as `RETORT_SIM_ALPHA_ACCESS_KEY` and
+/// Returns the environment variables that hold id and secret of a Bedrock provider's signing key.
+///
+/// They are read where it has `signing_keys`: `RETORT_SIM_ALPHA_ACCESS_KEY` and
 /// `RETORT_SIM_ALPHA_SECRET_KEY`.
 pub fn signing_env(provider: &str) -> (String, String) {
     let of = |what: &str| env_name(provider, what);

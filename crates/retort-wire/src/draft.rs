@@ -155,7 +155,9 @@ impl Said {
     pub(crate) fn add_told_calls(&mut self, raw: Option<&RawValue>) {
         let list = raw.map(RawValue::get).unwrap_or_default();
         let calls = serde_json::from_str::<Vec<&RawValue>>(list).unwrap_or_default();
-        calls.into_iter().for_each(|call| self.add_told_call(call));
+        for call in calls {
+            self.add_told_call(call);
+        }
     }
 
     /// Returns whether a tool was called.

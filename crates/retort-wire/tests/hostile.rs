@@ -1,5 +1,7 @@
 //! Whatever arrives, in whatever pieces, is decoded without a panic and alike.
 
+mod frames;
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -33,35 +35,13 @@ fn bytes_of(texts: &[&str]) -> Vec<Vec<u8>> {
 /// Returns lines of `bytes`, each a name and a payload, as frames with right sums. Lines are what is
 /// changed where something within a frame is to be reached.
 fn framed(bytes: &[u8]) -> Vec<u8> {
-    let mut frames = Vec::new();
-    for line in bytes.split(|byte| *byte == b'\n') {
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let frames = lines.map(|line| {
         let at = line.iter().position(|byte| *byte == b' ');
         let (name, payload) = line.split_at(at.unwrap_or(line.len()));
-        let is_exception = name.ends_with(b"Exception");
-        let (kind, of): (&[u8], &[u8]) = if is_exception {
-            (b"exception", b":exception-type")
-        } else {
-            (b"event", b":event-type")
-        };
-        let mut headers = Vec::new();
-        for (header, value) in [(of, name), (b":message-type", kind)] {
-            headers.push(u8::try_from(header.len()).expect("a short name"));
-            headers.extend_from_slice(header);
-            headers.push(7);
-            let length = u16::try_from(value.len()).expect("a short value");
-            headers.extend_from_slice(&length.to_be_bytes());
-            headers.extend_from_slice(value);
-        }
-        let start = frames.len();
-        let length = |bytes: usize| u32::try_from(bytes).expect("a short frame").to_be_bytes();
-        frames.extend_from_slice(&length(headers.len() + payload.len() + 16));
-        frames.extend_from_slice(&length(headers.len()));
-        frames.extend_from_slice(&crc32fast::hash(&frames[start..]).to_be_bytes());
-        frames.extend_from_slice(&headers);
-        frames.extend_from_slice(payload);
-        frames.extend_from_slice(&crc32fast::hash(&frames[start..]).to_be_bytes());
-    }
-    frames
+        frames::event(name, payload)
+    });
+    frames.collect::<Vec<_>>().concat()
 }
 
 /// Chats and raw completions, which mix their shapes.

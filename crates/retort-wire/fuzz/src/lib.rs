@@ -15,6 +15,9 @@
 //! The first bytes of an input choose status, content type, whether a stream was asked for, how the
 //! body ends and where it is cut; the rest is the body.
 
+#[path = "../../tests/frames/mod.rs"]
+mod frames;
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -124,35 +127,13 @@ const EVENTS: [&str; 6] = [
 
 /// Returns lines of `bytes` as frames with right sums; the first byte of a line chooses its name.
 fn framed(bytes: &[u8]) -> Vec<u8> {
-    let mut frames = Vec::new();
+    let mut written = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n') {
         let Some((choice, payload)) = line.split_first() else {
             continue;
         };
         let name = EVENTS[usize::from(*choice) % EVENTS.len()];
-        let (kind, name_header) = if name.ends_with("Exception") {
-            ("exception", ":exception-type")
-        } else {
-            ("event", ":event-type")
-        };
-        let mut headers = Vec::new();
-        for (header, value) in [(name_header, name), (":message-type", kind)] {
-            headers.push(header.len() as u8);
-            headers.extend_from_slice(header.as_bytes());
-            headers.push(7);
-            headers.extend_from_slice(&(value.len() as u16).to_be_bytes());
-            headers.extend_from_slice(value.as_bytes());
-        }
-        let start = frames.len();
-        let length = (headers.len() + payload.len() + 16) as u32;
-        frames.extend_from_slice(&length.to_be_bytes());
-        frames.extend_from_slice(&(headers.len() as u32).to_be_bytes());
-        let sum = crc32fast::hash(&frames[start..]);
-        frames.extend_from_slice(&sum.to_be_bytes());
-        frames.extend_from_slice(&headers);
-        frames.extend_from_slice(payload);
-        let sum = crc32fast::hash(&frames[start..]);
-        frames.extend_from_slice(&sum.to_be_bytes());
+        written.extend(frames::event(name.as_bytes(), payload));
     }
-    frames
+    written
 }

@@ -27,7 +27,7 @@ fn input(protocol: WireProtocol) -> PromptInput {
 /// Returns the parameters that a protocol has no words for, by their names in `params`.
 fn unsupported(protocol: WireProtocol) -> &'static [&'static str] {
     match protocol {
-        WireProtocol::OpenaiChat => &["echo"],
+        WireProtocol::OpenaiChat | WireProtocol::Ollama => &["echo"],
         WireProtocol::OpenaiCompletions => &["reasoning_effort"],
         WireProtocol::OpenaiResponses => &[
             "echo",
@@ -39,7 +39,7 @@ fn unsupported(protocol: WireProtocol) -> &'static [&'static str] {
             "stop",
             "top_k",
         ],
-        WireProtocol::AnthropicMessages => &[
+        WireProtocol::AnthropicMessages | WireProtocol::BedrockConverse => &[
             "echo",
             "frequency_penalty",
             "logprobs",
@@ -48,18 +48,7 @@ fn unsupported(protocol: WireProtocol) -> &'static [&'static str] {
             "repetition_penalty",
             "seed",
         ],
-        WireProtocol::Gemini => &["echo", "min_p", "repetition_penalty"],
-        WireProtocol::BedrockConverse => &[
-            "echo",
-            "frequency_penalty",
-            "logprobs",
-            "min_p",
-            "presence_penalty",
-            "repetition_penalty",
-            "seed",
-        ],
-        WireProtocol::CohereV2 => &["echo", "min_p", "repetition_penalty"],
-        WireProtocol::Ollama => &["echo"],
+        WireProtocol::Gemini | WireProtocol::CohereV2 => &["echo", "min_p", "repetition_penalty"],
     }
 }
 
@@ -468,9 +457,10 @@ fn what_keeps_or_replaces_a_conversation_is_refused() {
     for protocol in WireProtocol::ALL {
         let own: &[&str] = match protocol {
             WireProtocol::OpenaiResponses => &["input", "instructions", "background"],
-            WireProtocol::AnthropicMessages => &["messages", "system"],
+            WireProtocol::AnthropicMessages | WireProtocol::BedrockConverse => {
+                &["messages", "system"]
+            }
             WireProtocol::Gemini => &["contents", "systemInstruction", "cachedContent"],
-            WireProtocol::BedrockConverse => &["messages", "system"],
             WireProtocol::Ollama => &["messages", "prompt", "raw"],
             WireProtocol::OpenaiChat | WireProtocol::OpenaiCompletions | WireProtocol::CohereV2 => {
                 &["messages"]

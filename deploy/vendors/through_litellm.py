@@ -18,9 +18,8 @@ import urllib.request
 
 from common import Table, same, served
 
-# The protocols in which retort asks litellm, with litellm's path for each. Add
-# "openai-responses" and "anthropic-messages" (both below /v1) once retort speaks them.
-WIRES = ["openai-chat"]
+# The protocols in which retort asks litellm, all below its /v1.
+WIRES = ["openai-chat", "openai-responses", "anthropic-messages"]
 
 # Streams that litellm 1.108 cannot read from anyone: it takes Cohere's `event:` lines, which the
 # service sends and Cohere's own SDK reads, for JSON.

@@ -12,8 +12,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::receive::{Received, Receiver};
 use crate::secret::{Echo, REDACTED};
 use crate::{
-    BodySink, ClientError, ClientSettings, Ending, Exchange, Head, HttpRequest, Phase, Secret,
-    SecretHeader, Which, fault,
+    BodySink, ClientError, ClientSettings, Credential, Ending, Exchange, Head, HttpRequest, Phase,
+    Secret, Which, fault,
 };
 
 /// What is asked for unless the request says otherwise. Every server knows it, it pays for JSON, and
@@ -122,18 +122,19 @@ impl HttpClient {
     pub async fn exchange(&self, request: &HttpRequest, sink: &mut dyn BodySink) -> Exchange {
         let sent_at = self.0.clock.now();
         let start = Instant::now();
-        let secret = request.secret.as_deref();
-        let prepared = match self.prepare(request) {
+        let credential = request.secret.as_deref();
+        let (prepared, signature) = match self.prepare(request, sent_at) {
             Ok(prepared) => prepared,
             Err(cause) => {
                 return finished(sent_at, start, Received::refused(cause), Vec::new());
             }
         };
-        let request_headers = told(prepared.headers(), secret);
+        let request_headers = told(prepared.headers(), credential);
         let received = match self.head(prepared, sent_at, start).await {
             Ok((response, mut head)) => {
-                let echo = secret.and_then(|header| Echo::of(header.secret()));
-                let echoed = redact_headers(&mut head.headers, echo);
+                let secrets = credential.map(Credential::secrets).unwrap_or_default();
+                let echo = Echo::of(secrets.into_iter().chain(&signature));
+                let echoed = redact_headers(&mut head.headers, echo.as_ref());
                 sink.head(&head);
                 let receiver = Receiver::new(&self.0.settings, start, head, sink, echo);
                 let mut received = receiver.receive(response).await;
@@ -142,10 +143,18 @@ impl HttpClient {
             }
             Err(end) => Received::without_head(end),
         };
-        finished(sent_at, start, received, request_headers)
+        Exchange {
+            signature,
+            ..finished(sent_at, start, received, request_headers)
+        }
     }
 
-    fn prepare(&self, request: &HttpRequest) -> Result<reqwest::Request, &'static str> {
+    /// Returns the request as it is sent, and the signature in it if it is signed.
+    fn prepare(
+        &self,
+        request: &HttpRequest,
+        sent_at: Timestamp,
+    ) -> Result<(reqwest::Request, Option<Secret>), &'static str> {
         let url = self.parse(&request.url).map_err(|error| error.cause())?;
         let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
@@ -162,16 +171,24 @@ impl HttpClient {
             headers.insert(name, value);
         }
         headers.insert(header::USER_AGENT, self.0.user_agent.clone());
-        if let Some(secret) = &request.secret {
-            if FRAMING_HEADERS.contains(secret.name()) {
-                return Err("header frames the message");
+        let signature = match request.secret.as_deref() {
+            Some(Credential::Header(secret)) => {
+                if FRAMING_HEADERS.contains(secret.name()) {
+                    return Err("header frames the message");
+                }
+                headers.insert(secret.name().clone(), secret.value().clone());
+                None
             }
-            headers.insert(secret.name().clone(), secret.value().clone());
-        }
+            Some(Credential::Signing(key)) => {
+                let signed = key.sign(&url, &mut headers, &request.body, sent_at);
+                Some(signed.map_err(|error| error.cause())?)
+            }
+            None => None,
+        };
         let mut prepared = reqwest::Request::new(reqwest::Method::POST, url);
         *prepared.headers_mut() = headers;
         *prepared.body_mut() = Some(request.body.clone().into());
-        Ok(prepared)
+        Ok((prepared, signature))
     }
 
     async fn head(
@@ -233,6 +250,7 @@ fn finished(
         chunk_count: received.chunk_count,
         body: received.body,
         secret_echoed: received.secret_echoed,
+        signature: None,
         end: received.end,
         request_headers,
     }
@@ -285,11 +303,12 @@ fn builder(settings: &ClientSettings) -> reqwest::ClientBuilder {
 }
 
 /// Returns headers as they may be told.
-fn told(headers: &HeaderMap, secret: Option<&SecretHeader>) -> Vec<(String, String)> {
-    let secrets: Vec<&Secret> = secret.iter().map(|header| header.secret()).collect();
-    let tell = |name: &HeaderName, value: &HeaderValue| match secret {
-        Some(header) if header.name() == name => header.told(),
-        _ => crate::redact(&String::from_utf8_lossy(value.as_bytes()), &secrets),
+fn told(headers: &HeaderMap, credential: Option<&Credential>) -> Vec<(String, String)> {
+    let secrets = credential.map(Credential::secrets).unwrap_or_default();
+    let tell = |name: &HeaderName, value: &HeaderValue| {
+        let hidden = credential.and_then(|credential| credential.told(name));
+        hidden
+            .unwrap_or_else(|| crate::redact(&String::from_utf8_lossy(value.as_bytes()), &secrets))
     };
     headers
         .iter()
@@ -297,8 +316,8 @@ fn told(headers: &HeaderMap, secret: Option<&SecretHeader>) -> Vec<(String, Stri
         .collect()
 }
 
-/// Replaces values that hold the secret; returns whether there were any.
-fn redact_headers(headers: &mut HeaderMap, echo: Option<Echo<'_>>) -> bool {
+/// Replaces values that hold a secret; returns whether there were any.
+fn redact_headers(headers: &mut HeaderMap, echo: Option<&Echo<'_>>) -> bool {
     let Some(echo) = echo else {
         return false;
     };

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use retort_types::Timestamp;
 
+use crate::Secret;
+
 /// Most chunk marks kept of one exchange: one per token of a very long answer, in 400 KB.
 pub const MAX_CHUNK_MARKS: usize = 16_384;
 
@@ -89,6 +91,8 @@ pub struct Exchange {
     /// [`crate::REDACTED`], or is empty when only its decoded form holds it. What a sink was given
     /// is not redacted: pass it through [`crate::redact`].
     pub secret_echoed: bool,
+    /// The signature that was sent, where requests are signed: a secret of this exchange alone.
+    pub signature: Option<Secret>,
     /// How it ended.
     pub end: Ending,
     /// Headers as sent, the secret replaced; without those that only frame the message (`host`,

@@ -6,6 +6,7 @@
 
 mod client;
 mod coding;
+mod credential;
 mod error;
 mod exchange;
 mod fault;
@@ -13,11 +14,13 @@ mod receive;
 mod request;
 mod secret;
 mod settings;
+mod sigv4;
 #[cfg(test)]
 mod tests;
 
 pub use client::HttpClient;
 pub use coding::expand;
+pub use credential::Credential;
 pub use error::ClientError;
 pub use exchange::{
     BodySink, ChunkMark, Ending, Exchange, Flow, Head, MAX_CHUNK_MARKS, Phase, Which,
@@ -25,3 +28,4 @@ pub use exchange::{
 pub use request::HttpRequest;
 pub use secret::{REDACTED, Secret, SecretHeader, redact};
 pub use settings::ClientSettings;
+pub use sigv4::SigningKey;

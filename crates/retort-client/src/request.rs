@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::SecretHeader;
+use crate::Credential;
 
 /// One request. The method is always `POST`.
 #[derive(Clone)]
@@ -15,8 +15,8 @@ pub struct HttpRequest {
     /// Headers besides those of the client; of two with one name the later is sent. No secrets.
     /// `user-agent` is always the client's own.
     pub headers: Vec<(String, String)>,
-    /// The header that authorises it, if any. It wins over `headers`.
-    pub secret: Option<Arc<SecretHeader>>,
+    /// What authorises it, if anything. Its headers win over `headers`.
+    pub secret: Option<Arc<Credential>>,
     /// The body, sent as it is.
     pub body: Bytes,
 }

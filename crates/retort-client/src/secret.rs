@@ -25,8 +25,15 @@ impl Secret {
         Self(SecretString::from(text))
     }
 
-    fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// Returns whether `text` holds the secret. Secrets too short to be told from ordinary words are
+    /// not looked for.
+    pub fn is_in(&self, text: &str) -> bool {
+        let secret = self.expose();
+        secret.len() >= ECHO_MIN_BYTES && text.contains(secret)
     }
 }
 
@@ -71,13 +78,6 @@ impl SecretHeader {
         &self.secret
     }
 
-    /// Returns whether `text` holds the secret. Secrets too short to be told from ordinary words are
-    /// not looked for.
-    pub fn is_echoed_in(&self, text: &str) -> bool {
-        let secret = self.secret.expose();
-        secret.len() >= ECHO_MIN_BYTES && text.contains(secret)
-    }
-
     pub(crate) const fn name(&self) -> &HeaderName {
         &self.name
     }
@@ -113,46 +113,68 @@ pub fn redact(text: &str, secrets: &[&Secret]) -> String {
     text
 }
 
-/// Looks for a secret in what a host answers.
-#[derive(Clone, Copy)]
-pub(crate) struct Echo<'a>(&'a [u8]);
+/// Looks for secrets in what a host answers.
+#[derive(Clone)]
+pub(crate) struct Echo<'a> {
+    /// Never empty; the longest first, since one may be part of another.
+    needles: Vec<&'a [u8]>,
+}
 
 impl<'a> Echo<'a> {
-    /// Returns a search for `secret`, unless it is too short to be one.
-    pub(crate) fn of(secret: &'a Secret) -> Option<Self> {
-        let needle = secret.expose().as_bytes();
-        (needle.len() >= ECHO_MIN_BYTES).then_some(Self(needle))
+    /// Returns a search for `secrets`, unless all are too short to be one.
+    pub(crate) fn of(secrets: impl IntoIterator<Item = &'a Secret>) -> Option<Self> {
+        let needles = secrets.into_iter().map(|secret| secret.expose().as_bytes());
+        let mut needles: Vec<&[u8]> = needles.filter(|n| n.len() >= ECHO_MIN_BYTES).collect();
+        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
+        (!needles.is_empty()).then_some(Self { needles })
     }
 
-    pub(crate) fn is_in(self, hay: &[u8]) -> bool {
-        self.find(hay).is_some()
+    pub(crate) fn is_in(&self, hay: &[u8]) -> bool {
+        self.needles
+            .iter()
+            .any(|needle| find(needle, hay).is_some())
     }
 
-    fn find(self, hay: &[u8]) -> Option<usize> {
-        let first = *self.0.first()?;
-        // Comparing one byte before the whole makes this several times faster on bodies.
-        hay.windows(self.0.len())
-            .position(|window| window.first() == Some(&first) && window == self.0)
-    }
-
-    /// Returns `bytes` with the secret replaced.
-    pub(crate) fn redact(self, bytes: &[u8]) -> Bytes {
-        let mut kept = Vec::with_capacity(bytes.len());
-        let mut rest = bytes;
-        while let Some(at) = self.find(rest) {
-            kept.extend_from_slice(&rest[..at]);
-            kept.extend_from_slice(REDACTED.as_bytes());
-            rest = &rest[at + self.0.len()..];
+    /// Returns `bytes` with the secrets replaced.
+    pub(crate) fn redact(&self, bytes: &[u8]) -> Bytes {
+        let mut kept = bytes.to_vec();
+        for needle in &self.needles {
+            if find(needle, &kept).is_some() {
+                kept = replaced(needle, &kept);
+            }
         }
-        kept.extend_from_slice(rest);
         kept.into()
+    }
+
+    /// Returns the length of the longest.
+    fn longest(&self) -> usize {
+        self.needles.first().map_or(0, |needle| needle.len())
     }
 }
 
-/// Looks for a secret in text that arrives in pieces.
+fn find(needle: &[u8], hay: &[u8]) -> Option<usize> {
+    let first = needle.first()?;
+    // Comparing one byte before the whole makes this several times faster on bodies.
+    hay.windows(needle.len())
+        .position(|window| window.first() == Some(first) && window == needle)
+}
+
+fn replaced(needle: &[u8], bytes: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = find(needle, rest) {
+        kept.extend_from_slice(&rest[..at]);
+        kept.extend_from_slice(REDACTED.as_bytes());
+        rest = &rest[at + needle.len()..];
+    }
+    kept.extend_from_slice(rest);
+    kept
+}
+
+/// Looks for secrets in text that arrives in pieces.
 pub(crate) struct EchoWatch<'a> {
     echo: Echo<'a>,
-    /// The end of what was seen, shorter than the secret.
+    /// The end of what was seen, shorter than the longest secret.
     tail: Vec<u8>,
     seen: bool,
 }
@@ -170,7 +192,7 @@ impl<'a> EchoWatch<'a> {
         if self.seen {
             return;
         }
-        let keep = self.echo.0.len() - 1;
+        let keep = self.echo.longest() - 1;
         let border = &piece[..piece.len().min(keep)];
         self.tail.extend_from_slice(border);
         self.seen = self.echo.is_in(&self.tail) || self.echo.is_in(piece);
@@ -245,20 +267,42 @@ mod tests {
 
     #[test]
     fn words_that_stand_in_for_keys_are_left_in_answers() {
-        assert!(Echo::of(&Secret::new("EMPTY".to_owned())).is_none());
-        assert!(Echo::of(&key()).is_some());
+        assert!(Echo::of([&Secret::new("EMPTY".to_owned())]).is_none());
+        assert!(Echo::of([&key()]).is_some());
     }
 
     #[test]
     fn bytes_are_redacted_everywhere() {
         let secret = key();
-        let echo = Echo::of(&secret).unwrap();
+        let echo = Echo::of([&secret]).unwrap();
         let text = format!("{KEY}x{KEY}{KEY}y");
         assert_eq!(
             echo.redact(text.as_bytes()),
             "[redacted]x[redacted][redacted]y"
         );
         assert_eq!(echo.redact(b"nothing here"), "nothing here");
+    }
+
+    #[test]
+    fn several_secrets_are_looked_for() {
+        let other = Secret::new(format!("{KEY}-and-a-longer-one"));
+        let third = Secret::new("another-secret-of-the-request".to_owned());
+        let secrets = [key(), other, third];
+        let echo = Echo::of(&secrets).unwrap();
+        let text = format!("{KEY} {KEY}-and-a-longer-one another-secret-of-the-request");
+        assert_eq!(
+            echo.redact(text.as_bytes()),
+            "[redacted] [redacted] [redacted]"
+        );
+        for piece in [1, 5, 100] {
+            for text in [KEY, "xanother-secret-of-the-requestx"] {
+                let mut watch = EchoWatch::new(echo.clone());
+                for piece in text.as_bytes().chunks(piece) {
+                    watch.push(piece);
+                }
+                assert!(watch.seen(), "{text} {piece}");
+            }
+        }
     }
 
     proptest! {
@@ -271,8 +315,8 @@ mod tests {
         ) {
             let text = format!("{before}{}{after}", if inside { KEY } else { "" });
             let secret = key();
-            let echo = Echo::of(&secret).unwrap();
-            let mut watch = EchoWatch::new(echo);
+            let echo = Echo::of([&secret]).unwrap();
+            let mut watch = EchoWatch::new(echo.clone());
             let mut rest = text.as_bytes();
             for cut in cuts.iter().cycle() {
                 if rest.is_empty() {

@@ -55,7 +55,7 @@ fn request(url: &str) -> HttpRequest {
 fn with_key(url: &str) -> HttpRequest {
     let header = SecretHeader::new("authorization", "Bearer ", Secret::new(KEY.to_owned()));
     HttpRequest {
-        secret: Some(Arc::new(header.expect("the key is printable"))),
+        secret: Some(Arc::new(header.expect("the key is printable").into())),
         ..request(url)
     }
 }

@@ -146,17 +146,11 @@ fn secrets(patient: &Patient<'_>, catalog: &Catalog, findings: &mut Findings) {
         let Some(auth) = effective_auth(provider, account) else {
             continue;
         };
-        let named = auth.env.as_ref().or(auth.file.as_ref());
-        let Some(named) = named.filter(|_| !(patient.has_secret)(&auth)) else {
+        if (patient.has_secret)(&auth) {
             continue;
-        };
-        let (message, hint) = if auth.env.is_some() {
-            (format!("{named} is not set"), format!("export {named}=…"))
-        } else {
-            (
-                format!("the file `{named}` cannot be read or is empty"),
-                "write the key into it, and nothing else".to_owned(),
-            )
+        }
+        let Some((message, hint)) = missing(&auth) else {
+            continue;
         };
         findings.add(
             Severity::Warning,
@@ -165,6 +159,27 @@ fn secrets(patient: &Patient<'_>, catalog: &Catalog, findings: &mut Findings) {
             hint,
         );
     }
+}
+
+/// Returns what is not there of what `auth` names, and what to do about it.
+fn missing(auth: &Auth) -> Option<(String, String)> {
+    if let Some(key) = &auth.sigv4 {
+        let names: Vec<&str> = key.env_names().collect();
+        let exports: Vec<String> = names.iter().map(|name| format!("{name}=…")).collect();
+        return Some((
+            format!("not all of {} are set", names.join(", ")),
+            format!("export {}", exports.join(" ")),
+        ));
+    }
+    if let Some(name) = &auth.env {
+        return Some((format!("{name} is not set"), format!("export {name}=…")));
+    }
+    auth.file.as_ref().map(|path| {
+        (
+            format!("the file `{path}` cannot be read or is empty"),
+            "write the key into it, and nothing else".to_owned(),
+        )
+    })
 }
 
 fn is_used(catalog: &Catalog, provider: &ProviderName) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 
-use retort_types::catalog::{Account, Auth, Model, Provider, WireOptions};
+use retort_types::catalog::{Account, Auth, Model, Provider, SigV4, WireOptions};
 use retort_types::{AccountName, Catalog, Limits, ModelName, ProviderName, WireProtocol};
 
 use crate::error::SimError;
@@ -53,9 +53,25 @@ pub fn catalog(spec: &FleetSpec, address: SocketAddr) -> Result<Catalog, SimErro
     Ok(catalog)
 }
 
+/// The region that signed requests name; any passes.
+const REGION: &str = "us-east-1";
+
 /// Returns the environment variable that holds the key of a provider with `api_keys`, as
 /// `RETORT_SIM_ALPHA_KEY`.
 pub fn key_env(provider: &str) -> String {
+    env_name(provider, "KEY")
+}
+
+/// Returns the environment variables that hold id and secret of a Bedrock provider's signing key.
+///
+/// They are read where it has `signing_keys`: `RETORT_SIM_ALPHA_ACCESS_KEY` and
+/// `RETORT_SIM_ALPHA_SECRET_KEY`.
+pub fn signing_env(provider: &str) -> (String, String) {
+    let of = |what: &str| env_name(provider, what);
+    (of("ACCESS_KEY"), of("SECRET_KEY"))
+}
+
+fn env_name(provider: &str, what: &str) -> String {
     let upper: String = provider
         .chars()
         .map(|c| {
@@ -66,10 +82,26 @@ pub fn key_env(provider: &str) -> String {
             }
         })
         .collect();
-    format!("RETORT_SIM_{upper}_KEY")
+    format!("RETORT_SIM_{upper}_{what}")
 }
 
-fn provider_row(spec: &ProviderSpec, address: SocketAddr) -> Provider {
+/// Returns how requests to a provider are authorised. Where Bedrock's may be signed, they are.
+fn auth(spec: &ProviderSpec) -> Option<Auth> {
+    if spec.wire == WireProtocol::BedrockConverse && !spec.signing_keys.is_empty() {
+        let (access_key_env, secret_key_env) = signing_env(&spec.name);
+        return Some(Auth {
+            sigv4: Some(SigV4 {
+                region: REGION.to_owned(),
+                access_key_env,
+                secret_key_env,
+                session_token_env: None,
+            }),
+            ..Auth::default()
+        });
+    }
+    if spec.api_keys.is_empty() {
+        return None;
+    }
     let header = match spec.wire {
         WireProtocol::AnthropicMessages => Some("x-api-key"),
         WireProtocol::Gemini => Some("x-goog-api-key"),
@@ -80,18 +112,21 @@ fn provider_row(spec: &ProviderSpec, address: SocketAddr) -> Provider {
         | WireProtocol::CohereV2
         | WireProtocol::Ollama => None,
     };
-    let auth = Auth {
+    Some(Auth {
         header: header.map(str::to_owned),
         env: Some(key_env(&spec.name)),
         ..Auth::default()
-    };
+    })
+}
+
+fn provider_row(spec: &ProviderSpec, address: SocketAddr) -> Provider {
     Provider {
         wire: spec.wire,
         base_url: format!("http://{address}{}", spec.base_path(spec.wire)),
         chat_path: None,
         completion_path: None,
         terms: None,
-        auth: (!spec.api_keys.is_empty()).then_some(auth),
+        auth: auth(spec),
         headers: BTreeMap::new(),
         sample_id_header: Some(crate::SAMPLE_ID_HEADER.to_owned()),
         options: WireOptions::default(),
@@ -150,15 +185,26 @@ mod tests {
         let models = vec![ModelSpec::canned("m"), ModelSpec::canned("n")];
         let mut beta = ProviderSpec::new("beta", models);
         beta.wire = WireProtocol::Gemini;
-        let spec = FleetSpec::new(vec![alpha, beta]);
+        let mut gamma = ProviderSpec::new("gam-ma", vec![ModelSpec::canned("o")]);
+        gamma.wire = WireProtocol::BedrockConverse;
+        gamma.signing_keys = BTreeMap::from([("id".to_owned(), "secret".to_owned())]);
+        let spec = FleetSpec::new(vec![alpha, beta, gamma]);
         let catalog = catalog(&spec, ([127, 0, 0, 1], 81).into()).unwrap();
         let names: Vec<_> = catalog.models.keys().map(ModelName::as_str).collect();
-        assert_eq!(names, ["alpha/m", "beta/m", "n"]);
+        assert_eq!(names, ["alpha/m", "beta/m", "n", "o"]);
         let alpha = &catalog.providers["alpha"];
         assert_eq!(alpha.base_url, "http://127.0.0.1:81/p/alpha/v1");
         let env = alpha.auth.as_ref().and_then(|auth| auth.env.as_deref());
         assert_eq!(env, Some("RETORT_SIM_ALPHA_KEY"));
         assert!(catalog.providers["beta"].auth.is_none());
+        let auth = catalog.providers["gam-ma"].auth.as_ref();
+        let key = auth.and_then(|auth| auth.sigv4.as_ref()).unwrap();
+        let names: Vec<&str> = key.env_names().collect();
+        let expected = [
+            "RETORT_SIM_GAM_MA_ACCESS_KEY",
+            "RETORT_SIM_GAM_MA_SECRET_KEY",
+        ];
+        assert_eq!(names, expected);
         let beta = &catalog.providers["beta"];
         assert_eq!(beta.wire, WireProtocol::Gemini);
         assert_eq!(beta.base_url, "http://127.0.0.1:81/p/beta/v1beta");

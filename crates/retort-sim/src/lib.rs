@@ -52,7 +52,7 @@ mod state;
 mod stats;
 mod words;
 
-pub use catalog::{catalog, key_env};
+pub use catalog::{catalog, key_env, signing_env};
 pub use error::SimError;
 pub use fault::{FaultKind, FaultSpec};
 pub use fleet::{Fleet, FleetThread, Setup};

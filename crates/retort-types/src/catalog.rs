@@ -1,6 +1,8 @@
 //! The catalog: who serves which model, on whose account, within which limits. Pure data.
 
+mod auth;
 mod file;
+mod host;
 mod limits;
 mod model;
 
@@ -13,7 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AccountName, Digest, DomainId, Mode, ModelName, Outcome, ProviderName};
 
+pub use auth::{Auth, SIGV4_SERVICE, SigV4};
 pub use file::{CatalogFile, ProviderRow};
+use host::without_loopback_port;
+pub use host::{host_and_port, is_loopback_host};
 pub use limits::{DefaultLimits, LimitScope, Limits};
 pub use model::{KnownRelation, Model, Price, RelationKind};
 
@@ -289,61 +294,6 @@ pub struct Terms {
     pub note: Option<String>,
 }
 
-/// How requests are authorised. The secret itself is named, never written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Auth {
-    /// Header that carries the secret; `authorization` unless set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub header: Option<String>,
-    /// Text before the secret; `Bearer ` unless set, nothing when the header is set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefix: Option<String>,
-    /// Environment variable that holds the secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub env: Option<String>,
-    /// File that holds the secret; white space around it is ignored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-}
-
-impl Auth {
-    /// Returns the header's name.
-    pub fn header_name(&self) -> &str {
-        self.header.as_deref().unwrap_or("authorization")
-    }
-
-    /// Returns how requests are authorised when `over` stands over `below`. Who names a secret of
-    /// its own does not also get the one below.
-    pub fn joined(below: Option<&Self>, over: Option<&Self>) -> Option<Self> {
-        let (below, over) = match (below, over) {
-            (None, None) => return None,
-            (Some(auth), None) | (None, Some(auth)) => return Some(auth.clone()),
-            (Some(below), Some(over)) => (below, over),
-        };
-        let secret = if over.env.is_some() || over.file.is_some() {
-            over
-        } else {
-            below
-        };
-        Some(Self {
-            header: over.header.clone().or_else(|| below.header.clone()),
-            prefix: over.prefix.clone().or_else(|| below.prefix.clone()),
-            env: secret.env.clone(),
-            file: secret.file.clone(),
-        })
-    }
-
-    /// Returns the text before the secret.
-    pub fn prefix_text(&self) -> &str {
-        match (&self.prefix, &self.header) {
-            (Some(prefix), _) => prefix,
-            (None, Some(_)) => "",
-            (None, None) => "Bearer ",
-        }
-    }
-}
-
 /// An account at a provider. One per provider and quota: two accounts for one model are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -436,86 +386,9 @@ impl Endpoint {
     }
 }
 
-/// Returns host and port of `url`, without scheme, user info, path or query.
-pub fn host_and_port(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host)
-}
-
-/// Returns whether `host`, with or without a port, is this machine.
-pub fn is_loopback_host(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    name == "localhost"
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-fn without_loopback_port(url: &str) -> String {
-    let host = host_and_port(url);
-    if !is_loopback_host(host) {
-        return url.to_owned();
-    }
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name,
-        _ => host,
-    };
-    url.replacen(host, name, 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn loopback_is_recognised_and_its_port_left_out() {
-        for host in [
-            "127.0.0.1:80",
-            "localhost",
-            "localhost:9",
-            "[::1]:80",
-            "127.8.0.1",
-        ] {
-            assert!(is_loopback_host(host), "{host}");
-        }
-        for host in [
-            "api.openai.com",
-            "10.0.0.1:80",
-            "localhost.example.com",
-            "[2001:db8::1]:80",
-        ] {
-            assert!(!is_loopback_host(host), "{host}");
-        }
-        assert_eq!(
-            without_loopback_port("http://127.0.0.1:8080/v1"),
-            "http://127.0.0.1/v1"
-        );
-        assert_eq!(
-            without_loopback_port("http://[::1]:8080/v1"),
-            "http://[::1]/v1"
-        );
-        assert_eq!(
-            without_loopback_port("https://h:8443/v1"),
-            "https://h:8443/v1"
-        );
-        assert_eq!(host_and_port("https://user:pw@h:1/p?q"), "h:1");
-    }
-
-    #[test]
-    fn a_header_of_its_own_has_no_prefix() {
-        assert_eq!(Auth::default().prefix_text(), "Bearer ");
-        let auth = Auth {
-            header: Some("x-api-key".to_owned()),
-            ..Auth::default()
-        };
-        assert_eq!((auth.header_name(), auth.prefix_text()), ("x-api-key", ""));
-    }
 
     #[test]
     fn chat_templates_are_never_invented() {

@@ -1,6 +1,8 @@
 //! From the bytes of an answer to an outcome and a reply. Each protocol's own reading is in its
 //! module; how an answer ended and what follows from it is decided here.
 
+mod framing;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -12,15 +14,8 @@ use retort_types::{AnnouncedLimits, Outcome, Timestamp, WireProtocol};
 use crate::errors::{self, Found};
 use crate::headers::request_id;
 use crate::limits;
-use crate::sse::SseParser;
-use crate::{anthropic, gemini, openai, responses};
-
-/// Longest body of an answer that is no stream, in bytes: hundreds of times the longest text on
-/// offer, and room for twenty alternatives at each of 20,000 tokens.
-const ANSWER_MAX_BYTES: usize = 32 << 20;
-
-/// How much of an error's body is read, in bytes. The rest could not change what it means.
-const ERROR_BODY_MAX_BYTES: usize = 1 << 20;
+use crate::{anthropic, bedrock, cohere, gemini, ollama, openai, responses};
+use framing::{Body, BodyKind, Framing};
 
 /// What is known of an answer before its body.
 #[derive(Debug, Clone, Copy)]
@@ -107,43 +102,10 @@ pub(crate) struct Assembled {
     pub(crate) ttft: Option<Duration>,
 }
 
-/// How the body is framed.
-enum Framing {
-    /// Not known before its first telling byte.
-    Unknown,
-    /// One JSON value, or an error of any kind.
-    Whole(Whole),
-    /// Server-sent events.
-    Events(SseParser),
-}
-
-/// A body that is read when it is complete.
-struct Whole {
-    bytes: Vec<u8>,
-    max_bytes: usize,
-    is_cut: bool,
-}
-
-impl Whole {
-    const fn up_to(max_bytes: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            max_bytes,
-            is_cut: false,
-        }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let room = self.max_bytes - self.bytes.len();
-        self.is_cut |= bytes.len() > room;
-        self.bytes
-            .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-    }
-}
-
 /// Reads one answer. Owns all it needs and holds a bounded amount of memory.
 pub struct Decoder {
     status: u16,
+    protocol: WireProtocol,
     is_declared_stream: bool,
     framing: Framing,
     assembler: Box<dyn Assemble>,
@@ -192,9 +154,9 @@ fn assembler(protocol: WireProtocol, options: &WireOptions, now: Timestamp) -> B
         WireProtocol::OpenaiResponses => Box::new(responses::Assembler::new(now)),
         WireProtocol::AnthropicMessages => Box::new(anthropic::Assembler::new(now)),
         WireProtocol::Gemini => Box::new(gemini::Assembler::new(now)),
-        WireProtocol::BedrockConverse => unimplemented!(),
-        WireProtocol::CohereV2 => unimplemented!(),
-        WireProtocol::Ollama => unimplemented!(),
+        WireProtocol::BedrockConverse => Box::new(bedrock::Assembler::new(now)),
+        WireProtocol::CohereV2 => Box::new(cohere::Assembler::new(now)),
+        WireProtocol::Ollama => Box::new(ollama::Assembler::new(now)),
     }
 }
 
@@ -219,13 +181,12 @@ impl Decoder {
         let framing = if is_success(head.status) {
             Framing::Unknown
         } else {
-            Framing::Whole(Whole::up_to(ERROR_BODY_MAX_BYTES))
+            Framing::of_error()
         };
         Self {
             status: head.status,
-            is_declared_stream: content_type.map_or(streamed, |kind| {
-                kind.to_ascii_lowercase().contains("event-stream")
-            }),
+            protocol,
+            is_declared_stream: content_type.map_or(streamed, framing::is_stream),
             framing,
             assembler: assembler(protocol, options, now),
             overrides: options.error_overrides.clone(),
@@ -242,25 +203,21 @@ impl Decoder {
     pub fn push(&mut self, bytes: &[u8], since_sent: Duration) {
         self.last_arrival = since_sent;
         let bytes = match self.framing {
-            Framing::Unknown => without_lead(bytes),
-            Framing::Whole(_) | Framing::Events(_) => bytes,
+            Framing::Unknown => framing::without_lead(bytes),
+            Framing::Whole(_) | Framing::Events(_) | Framing::Frames(_) | Framing::Values(_) => {
+                bytes
+            }
         };
         let Some(first) = bytes.first() else {
             return;
         };
         if matches!(self.framing, Framing::Unknown) {
-            self.framing = framing(*first, self.is_declared_stream);
+            self.framing = Framing::of(self.protocol, *first, self.is_declared_stream);
         }
-        match &mut self.framing {
-            Framing::Unknown => {}
-            Framing::Whole(whole) => whole.push(bytes),
-            Framing::Events(parser) => {
-                let assembler = &mut self.assembler;
-                parser.push(bytes, &mut |name, data| {
-                    assembler.event(name, data, since_sent);
-                });
-            }
-        }
+        let assembler = &mut self.assembler;
+        self.framing.push(bytes, &mut |name, data| {
+            assembler.event(name, data, since_sent);
+        });
     }
 
     /// Returns whether a stream's last word was seen, after which nothing more is worth waiting
@@ -280,7 +237,7 @@ impl Decoder {
             ..
         } = self;
         let mut decoded = if is_success(status) {
-            let (assembled, body) = assembled(framing, assembler, self.last_arrival);
+            let (assembled, body) = framing.assembled(assembler, self.last_arrival);
             let end = if body.is_overflown {
                 BodyEnd::TooLarge
             } else {
@@ -291,10 +248,7 @@ impl Decoder {
                 None => answer(assembled, &body, end),
             }
         } else {
-            let body = match framing {
-                Framing::Whole(whole) => whole.bytes,
-                Framing::Unknown | Framing::Events(_) => Vec::new(),
-            };
+            let body = framing.into_whole();
             let mut found = errors::read(&String::from_utf8_lossy(&body), self.now);
             found.error.kind = found.error.kind.or(self.error_kind);
             let stream_end = match end {
@@ -320,66 +274,6 @@ impl Decoder {
 
 const fn is_success(status: u16) -> bool {
     matches!(status, 200..=299)
-}
-
-/// Returns `bytes` without blank space and byte order marks in front, which providers send to keep
-/// a connection alive.
-fn without_lead(bytes: &[u8]) -> &[u8] {
-    let is_lead = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf);
-    let start = bytes
-        .iter()
-        .position(|byte| !is_lead(byte))
-        .unwrap_or(bytes.len());
-    bytes.get(start..).unwrap_or_default()
-}
-
-/// Returns the framing that the first telling byte shows, which is surer than the declared type:
-/// JSON answers to streaming requests and events under a JSON type both occur.
-const fn framing(first: u8, is_declared_stream: bool) -> Framing {
-    match first {
-        b'{' | b'[' => Framing::Whole(Whole::up_to(ANSWER_MAX_BYTES)),
-        // Of a comment, `data`, `event`, `id` and `retry`; no JSON text that could be an answer
-        // begins so.
-        b':' | b'd' | b'e' | b'i' | b'r' => Framing::Events(SseParser::new()),
-        _ if is_declared_stream => Framing::Events(SseParser::new()),
-        _ => Framing::Whole(Whole::up_to(ANSWER_MAX_BYTES)),
-    }
-}
-
-/// What the body turned out to be.
-struct Body {
-    kind: BodyKind,
-    is_overflown: bool,
-}
-
-enum BodyKind {
-    Empty,
-    Whole,
-    Events,
-}
-
-fn assembled(
-    framing: Framing,
-    mut assembler: Box<dyn Assemble>,
-    last_arrival: Duration,
-) -> (Assembled, Body) {
-    let (kind, is_overflown) = match framing {
-        Framing::Unknown => (BodyKind::Empty, false),
-        Framing::Whole(whole) => {
-            assembler.whole(&String::from_utf8_lossy(&whole.bytes));
-            (BodyKind::Whole, whole.is_cut)
-        }
-        Framing::Events(mut parser) => {
-            parser.finish(&mut |name, data| assembler.last_event(name, data, last_arrival));
-            let kind = if parser.has_events() {
-                BodyKind::Events
-            } else {
-                BodyKind::Whole
-            };
-            (kind, parser.is_overflown())
-        }
-    };
-    (assembler.finish(), Body { kind, is_overflown })
 }
 
 /// Returns the decoding of an error that came with a status of success.
@@ -408,7 +302,7 @@ fn answer(assembled: Assembled, body: &Body, end: BodyEnd) -> Decoded {
     let (outcome, stream_end) = if is_usable {
         let is_failure = matches!(
             assembled.ended_as,
-            Outcome::ProviderError | Outcome::Overloaded
+            Outcome::ProviderError | Outcome::Overloaded | Outcome::Timeout
         );
         let stream_end = if is_failure {
             StreamEnd::Error
@@ -419,7 +313,7 @@ fn answer(assembled: Assembled, body: &Body, end: BodyEnd) -> Decoded {
     } else if has_ended {
         (Outcome::Undecodable, Some(StreamEnd::Complete))
     } else {
-        unfinished(fault, &body.kind, &end)
+        unfinished(fault, body.kind, &end)
     };
     let late_fault = match end {
         _ if !has_ended => None,
@@ -428,7 +322,7 @@ fn answer(assembled: Assembled, body: &Body, end: BodyEnd) -> Decoded {
         BodyEnd::Complete if is_usable && late_error.is_some() => {
             Some("error after the end".to_owned())
         }
-        BodyEnd::Complete => None,
+        BodyEnd::Complete => body.defect.map(str::to_owned),
     };
     let told = late_error.map(with_error).unwrap_or_default();
     Decoded {
@@ -442,11 +336,7 @@ fn answer(assembled: Assembled, body: &Body, end: BodyEnd) -> Decoded {
 }
 
 /// Returns how an answer counts whose end was not seen: never as an answer.
-fn unfinished(
-    fault: Option<Fault>,
-    kind: &BodyKind,
-    end: &BodyEnd,
-) -> (Outcome, Option<StreamEnd>) {
+fn unfinished(fault: Option<Fault>, kind: BodyKind, end: &BodyEnd) -> (Outcome, Option<StreamEnd>) {
     if *end == BodyEnd::TooLarge || fault == Some(Fault::TooLarge) {
         return (Outcome::Undecodable, Some(StreamEnd::Cut));
     }

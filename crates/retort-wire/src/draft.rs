@@ -1,9 +1,9 @@
-//! An answer while it comes together: what protocols whose answers are lists of parts share.
+//! An answer while it comes together: what protocols share.
 
 use std::time::Duration;
 
 use retort_types::Timestamp;
-use retort_types::reply::{Reply, Usage};
+use retort_types::reply::{Reply, TokenSegment, Usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -12,6 +12,7 @@ use crate::errors::{self, Found};
 use crate::finish;
 use crate::lenient::{Item, List, Object, Text, text_of};
 use crate::openai::{Call, Tokens, ToolCalls};
+use crate::think_tag;
 
 /// Longest finish reason, model name, id and the like that is kept, in characters. Known ones are
 /// under a tenth of this.
@@ -30,6 +31,13 @@ pub(crate) const PARTS_MAX: usize = 4_096;
 /// Returns `text` cut to the length of a word.
 pub(crate) fn word(text: &str) -> String {
     text.chars().take(WORD_MAX_CHARS).collect()
+}
+
+/// Keeps what is told in `place` unless something was told before.
+pub(crate) fn keep_first(place: &mut Option<String>, told: &Text<'_>) {
+    if place.is_none() {
+        *place = told.told().map(word);
+    }
 }
 
 /// Writes what a usage object `raw` told into `reply`. A later one replaces an earlier one, since
@@ -91,6 +99,17 @@ impl Said {
         }
     }
 
+    /// Adds what a field of reasoning holds, as [`Self::add_raw_text`] does.
+    pub(crate) fn add_raw_reasoning(&mut self, raw: Option<&RawValue>) {
+        match raw.map(RawValue::get) {
+            None | Some("null") => {}
+            Some(raw) => match text_of(raw) {
+                Some(text) => self.add_reasoning(&text),
+                None => self.make_unreadable(),
+            },
+        }
+    }
+
     /// Adds a summary of reasoning, which counts only where the reasoning itself is not told.
     pub(crate) fn add_summary(&mut self, text: &str) {
         if self.grow(text.len()) {
@@ -118,6 +137,29 @@ impl Said {
         }
     }
 
+    /// Adds the list `raw` of what a chunk adds to tool calls, in the shape of chats.
+    pub(crate) fn add_call_deltas(&mut self, raw: &str) {
+        if self.grow(raw.len()) {
+            self.calls.add(raw);
+        }
+    }
+
+    /// Adds a whole tool call as it was told.
+    pub(crate) fn add_told_call(&mut self, raw: &RawValue) {
+        if self.grow(raw.get().len()) {
+            self.calls.add_told(raw);
+        }
+    }
+
+    /// Adds the tool calls of the list that `raw` is, as they were told.
+    pub(crate) fn add_told_calls(&mut self, raw: Option<&RawValue>) {
+        let list = raw.map(RawValue::get).unwrap_or_default();
+        let calls = serde_json::from_str::<Vec<&RawValue>>(list).unwrap_or_default();
+        for call in calls {
+            self.add_told_call(call);
+        }
+    }
+
     /// Returns whether a tool was called.
     pub(crate) fn has_calls(&self) -> bool {
         !self.calls.is_empty()
@@ -126,6 +168,11 @@ impl Said {
     /// Notes that a part does not follow the protocol, so that text may be missing.
     pub(crate) fn make_unreadable(&mut self) {
         self.fault.get_or_insert(Fault::Unreadable);
+    }
+
+    /// Returns the bytes of everything so far.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Returns the bytes of text and reasoning so far.
@@ -165,6 +212,7 @@ impl Said {
         self
     }
 
+    /// Writes it into `reply`, whose finish reason is already known.
     fn write_into(self, reply: &mut Reply) {
         let (reasoning, source) = if !self.reasoning.is_empty() {
             (Some(self.reasoning), Some("field"))
@@ -194,6 +242,8 @@ pub(crate) struct Draft {
     pub(crate) since_sent: Option<Duration>,
     /// What the waiting times of errors count from.
     pub(crate) now: Timestamp,
+    /// Whether reasoning may stand in the text, within a think tag.
+    pub(crate) has_think_tags: bool,
     fault: Option<Fault>,
     error: Option<Found>,
     late_error: Option<Found>,
@@ -211,6 +261,7 @@ impl Draft {
             has_ended: false,
             since_sent: None,
             now,
+            has_think_tags: false,
             fault: None,
             error: None,
             late_error: None,
@@ -225,15 +276,22 @@ impl Draft {
 
     /// Keeps the first id and model that are told.
     pub(crate) fn describe(&mut self, id: &Text<'_>, model: &Text<'_>) {
-        let reply = &mut self.reply;
-        for (place, told) in [
-            (&mut reply.response_id, id),
-            (&mut reply.served_model, model),
-        ] {
-            if place.is_none() {
-                *place = told.told().map(word);
-            }
+        keep_first(&mut self.reply.response_id, id);
+        keep_first(&mut self.reply.served_model, model);
+    }
+
+    /// Takes log probabilities in a list, as chats tell them.
+    pub(crate) fn add_token_list(&mut self, raw: &str, segment: TokenSegment) {
+        let arrived_ms = self.arrived_ms();
+        if self.tokens.add_list(raw, segment, arrived_ms).is_err() {
+            self.make_faulty(Fault::TooLarge);
         }
+    }
+
+    /// Keeps the provider's word for why the answer ended.
+    pub(crate) fn stop(&mut self, reason: &str) {
+        self.reply.finish_reason_raw = Some(word(reason));
+        self.has_answer = true;
     }
 
     /// Notes when the first word came.
@@ -276,6 +334,15 @@ impl Draft {
         self.reply.finish_reason_raw.is_some() || !data.trim_start().starts_with('{')
     }
 
+    /// Takes a whole body `text` that was read for its end, or for an error when it held no answer.
+    pub(crate) fn end_whole(&mut self, text: &str) {
+        if self.has_answer {
+            self.has_ended = true;
+        } else if let Some(found) = errors::read_json(text, self.now) {
+            self.fail(found, false);
+        }
+    }
+
     /// Reads a whole body as an error if it held no answer.
     pub(crate) fn read_as_error(&mut self, text: &str) {
         if self.error.is_some() || self.has_answer {
@@ -288,12 +355,42 @@ impl Draft {
         }
     }
 
+    /// Takes reasoning in a think tag out of the text where it may stand there and none is told
+    /// elsewhere; returns the name of its source.
+    fn take_think_tag(&mut self) -> Option<&'static str> {
+        let is_told = !self.said.reasoning.is_empty() || !self.said.summary.is_empty();
+        if is_told || !self.has_think_tags {
+            return None;
+        }
+        let text = self.said.text.take()?;
+        let Some(tagged) = think_tag::taken_apart(&text, self.reply.finish_reason) else {
+            self.said.text = Some(text);
+            return None;
+        };
+        self.tokens
+            .mark_thinking(think_tag::CLOSE, tagged.is_closed);
+        tagged.reasoning.clone_into(&mut self.said.reasoning);
+        self.said.text = Some(tagged.text.to_owned());
+        Some("think-tag")
+    }
+
+    /// Returns what came together, the finish reason normalised from the provider's own word.
+    pub(crate) fn finish_as_told(self) -> Assembled {
+        let word = self.reply.finish_reason_raw.clone();
+        self.finish(word.as_deref())
+    }
+
     /// Returns what came together, the finish reason normalised from `word`.
-    pub(crate) fn finish(self, word: Option<&str>) -> Assembled {
+    pub(crate) fn finish(mut self, word: Option<&str>) -> Assembled {
+        self.reply.finish_reason = word.map(finish::normalised);
+        let tagged_source = self.take_think_tag();
+        self.tokens.mark_echo(self.reply.usage.input_tokens);
         let mut reply = self.reply;
-        reply.finish_reason = word.map(finish::normalised);
         let fault = self.fault.or(self.said.fault);
         self.said.write_into(&mut reply);
+        if let Some(source) = tagged_source {
+            reply.reasoning_source = Some(source.to_owned());
+        }
         reply.tokens = self.tokens.list;
         if self.has_ended
             && self.has_answer
@@ -361,3 +458,6 @@ impl<T: Drafted> Assemble for T {
         (*self).assembled()
     }
 }
+
+#[cfg(test)]
+mod tests;

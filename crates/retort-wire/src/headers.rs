@@ -43,6 +43,7 @@ const KEPT: &[&str] = &[
     "x-compute-time",
     "x-compute-type",
     "x-correlation-id",
+    "x-debug-trace-id",
     "x-ds-trace-id",
     "x-envoy-upstream-service-time",
     "x-generation-id",
@@ -70,7 +71,7 @@ const KEPT_PREFIXES: [&str; 5] = [
 ];
 
 /// Headers that carry the id of a request, the most telling first.
-const REQUEST_IDS: [&str; 12] = [
+const REQUEST_IDS: [&str; 13] = [
     "x-request-id",
     "request-id",
     "x-amzn-requestid",
@@ -82,6 +83,7 @@ const REQUEST_IDS: [&str; 12] = [
     "x-generation-id",
     "inference-id",
     "x-correlation-id",
+    "x-debug-trace-id",
     "cf-ray",
 ];
 

@@ -6,21 +6,27 @@
 //! only a new protocol is a module here.
 
 mod anthropic;
+mod bedrock;
+mod cohere;
 mod decode;
 mod draft;
 mod encode;
 mod errors;
 mod finish;
+mod frames;
 mod gemini;
 mod headers;
 mod lenient;
 mod limits;
+mod ollama;
 mod openai;
 mod request;
 mod responses;
 mod sampling;
 mod sse;
+mod think_tag;
 mod turns;
+mod values;
 
 pub use decode::{AnswerHead, BodyEnd, Decoded, Decoder};
 pub use encode::{Ask, EncodeError, EncodedRequest, encode};

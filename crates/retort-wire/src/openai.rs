@@ -16,4 +16,6 @@ mod usage;
 
 pub(crate) use answer::Assembler;
 pub(crate) use logprobs::{ALTERNATIVES_MAX, TOKENS_MAX, Tokens, TooMany, ranked};
+#[cfg(test)]
+pub(crate) use tools::TOOL_CALLS_MAX;
 pub(crate) use tools::{Call, ToolCalls};

@@ -108,6 +108,18 @@ pub(crate) fn finish<P: Serialize>(
     })
 }
 
+impl EncodedRequest {
+    /// Asks for an answer of `media_type`.
+    pub(crate) fn accepting(mut self, media_type: &str) -> Self {
+        for (name, value) in &mut self.headers {
+            if name == "accept" {
+                media_type.clone_into(value);
+            }
+        }
+        self
+    }
+}
+
 /// Puts `over` in the place of `value`. Objects join field by field, so that a further setting
 /// within one does not take away those beside it; a null within takes its field away.
 fn overlay(value: &mut Value, over: &Value) {

@@ -50,6 +50,20 @@ pub(crate) fn messages<'a>(ask: &Ask<'a>) -> Result<&'a [Message], EncodeError> 
     }
 }
 
+/// Returns the messages of a conversation, with the system text as the first.
+///
+/// # Errors
+/// When the input is raw text or has no messages.
+pub(crate) fn with_system<'a>(ask: &Ask<'a>) -> Result<Vec<SentMessage<'a>>, EncodeError> {
+    let given = messages(ask)?;
+    let system = ask.system.map(|content| SentMessage {
+        role: "system",
+        content,
+    });
+    let asked = given.iter().map(SentMessage::of);
+    Ok(system.into_iter().chain(asked).collect())
+}
+
 /// Returns the conversation of `ask`. System messages at its start join the system text; nothing is
 /// moved that stands further on, since that would be another conversation.
 ///

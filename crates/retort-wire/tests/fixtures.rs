@@ -18,7 +18,7 @@ fn received_at() -> Timestamp {
 }
 
 /// Sizes of pieces that cut characters, line ends and events apart.
-const ODD: &[usize] = &[1, 2, 3, 5, 7, 11, 13];
+const ODD: &[usize] = &[1, 2, 3, 5, 7, 11, 13, 97, 1_021];
 
 fn root() -> PathBuf {
     #[expect(
@@ -95,9 +95,12 @@ fn check_cuts(case: &Case, body: &[u8], whole: &Decoded) {
         let prefix = &body[..body.len() * percent / 100];
         let broken = BodyEnd::Broken("connection reset".to_owned());
         let decoded = decode(case, prefix, &[usize::MAX], broken);
+        let silent = decode(case, prefix, &[usize::MAX], BodyEnd::Complete);
         let at = format!("{} cut at {percent} %", case.id);
+        check_silent_cut(case, prefix, (&silent, whole), &at);
         if case.streamed && recorded::holds_end(case.protocol, prefix) {
             assert_eq!(decoded.outcome, whole.outcome, "{at}, after its end");
+            assert_eq!(decoded.reply.text, whole.reply.text, "{at}, after its end");
             assert!(decoded.late_fault.is_some(), "{at}: the fault is not told");
         } else if decoded.stream_end == Some(StreamEnd::Error) {
             assert_eq!(decoded.outcome, whole.outcome, "{at}, after an error");
@@ -105,6 +108,24 @@ fn check_cuts(case: &Case, body: &[u8], whole: &Decoded) {
             assert_eq!(decoded.outcome, Outcome::Cut, "{at}");
             assert_eq!(decoded.stream_end, Some(StreamEnd::Cut), "{at}");
         }
+    }
+}
+
+/// Checks a cut that the transport says nothing of. A whole body that is no JSON shows no other sign
+/// of it.
+fn check_silent_cut(case: &Case, prefix: &[u8], (cut, whole): (&Decoded, &Decoded), at: &str) {
+    if case.streamed && recorded::holds_end(case.protocol, prefix) {
+        assert_eq!(cut.outcome, whole.outcome, "{at} in silence, after its end");
+    } else if cut.stream_end == Some(StreamEnd::Error) {
+        assert_eq!(
+            cut.outcome, whole.outcome,
+            "{at} in silence, after an error"
+        );
+    } else if case.streamed {
+        assert_eq!(cut.outcome, Outcome::Cut, "{at} in silence");
+    } else {
+        let is_no_answer = matches!(cut.outcome, Outcome::Cut | Outcome::Undecodable);
+        assert!(is_no_answer, "{at} in silence: {}", cut.outcome.as_str());
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whatever arrives, in whatever pieces, is decoded without a panic and alike.
 
+mod frames;
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -8,14 +10,39 @@ use retort_types::catalog::WireOptions;
 use retort_types::{Outcome, Timestamp, WireProtocol};
 use retort_wire::{AnswerHead, BodyEnd, Decoded, Decoder};
 
-/// Answers to begin from, so that changes to them reach deep, under the protocol that they follow.
-const SEEDS: &[(WireProtocol, &[&str])] = &[
-    (WireProtocol::OpenaiChat, CHATS),
-    (WireProtocol::OpenaiCompletions, CHATS),
-    (WireProtocol::OpenaiResponses, RESPONSES),
-    (WireProtocol::AnthropicMessages, MESSAGES),
-    (WireProtocol::Gemini, GEMINI),
-];
+/// Returns answers to begin from, so that changes to them reach deep.
+fn own(protocol: WireProtocol) -> Vec<Vec<u8>> {
+    let texts = match protocol {
+        WireProtocol::OpenaiChat | WireProtocol::OpenaiCompletions => CHATS,
+        WireProtocol::OpenaiResponses => RESPONSES,
+        WireProtocol::AnthropicMessages => MESSAGES,
+        WireProtocol::Gemini => GEMINI,
+        WireProtocol::BedrockConverse => CONVERSATIONS,
+        WireProtocol::CohereV2 => COHERE,
+        WireProtocol::Ollama => OLLAMA,
+    };
+    let mut seeds = bytes_of(texts);
+    if protocol == WireProtocol::BedrockConverse {
+        seeds.extend(FRAMES.iter().map(|lines| framed(lines.as_bytes())));
+    }
+    seeds
+}
+
+fn bytes_of(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// Returns lines of `bytes`, each a name and a payload, as frames with right sums. Lines are what is
+/// changed where something within a frame is to be reached.
+fn framed(bytes: &[u8]) -> Vec<u8> {
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let frames = lines.map(|line| {
+        let at = line.iter().position(|byte| *byte == b' ');
+        let (name, payload) = line.split_at(at.unwrap_or(line.len()));
+        frames::event(name, payload)
+    });
+    frames.collect::<Vec<_>>().concat()
+}
 
 /// Chats and raw completions, which mix their shapes.
 const CHATS: &[&str] = &[
@@ -130,6 +157,61 @@ const GEMINI: &[&str] = &[
     r#"{"promptFeedback":{"blockReason":"SAFETY","blockReasonMessage":"no"}}"#,
 ];
 
+const CONVERSATIONS: &[&str] = &[
+    concat!(
+        r#"{"output":{"message":{"role":"assistant","content":[{"reasoningContent":{"reasoningText":{"#,
+        r#""text":"h\u00e4"}}},{"text":"H\ud83d\ude00"},{"toolUse":{"toolUseId":"t","name":"f","input":"#,
+        r#"{"a":1}}},{"citationsContent":{"content":[{"text":"c"}]}}]}},"stopReason":"end_turn","#,
+        r#""usage":{"inputTokens":9,"outputTokens":2}}"#,
+    ),
+    r#"{"message":"The security token included in the request is expired"}"#,
+];
+
+/// Streams of frames, a line for each: its name and its payload.
+const FRAMES: &[&str] = &[
+    concat!(
+        "messageStart {\"role\":\"assistant\"}\n",
+        "contentBlockDelta {\"delta\":{\"reasoningContent\":{\"text\":\"hm\"}}}\n",
+        "contentBlockDelta {\"delta\":{\"text\":\"H\\u00e4llo\"}}\n",
+        "contentBlockStart {\"start\":{\"toolUse\":{\"toolUseId\":\"t\",\"name\":\"f\"}}}\n",
+        "contentBlockDelta {\"delta\":{\"toolUse\":{\"input\":\"{}\"}}}\n",
+        "messageStop {\"stopReason\":\"end_turn\"}\n",
+        "metadata {\"usage\":{\"inputTokens\":1,\"outputTokens\":2}}",
+    ),
+    concat!(
+        "contentBlockDelta {\"delta\":{\"text\":\"Half\"}}\n",
+        "throttlingException {\"message\":\"Please try again in 1.2s\"}",
+    ),
+];
+
+const COHERE: &[&str] = &[
+    concat!(
+        r#"{"id":"r","finish_reason":"MAX_TOKENS","message":{"content":[{"type":"thinking","thinking":"#,
+        r#""h\u00e4"},{"type":"text","text":"H\ud83d\ude00"}],"tool_calls":[{"id":"t","function":{"#,
+        r#""name":"f","arguments":"{}"}}]},"logprobs":[{"text":"a","logprobs":[-0.5,-1e9]}],"#,
+        r#""usage":{"billed_units":{"input_tokens":1},"tokens":{"output_tokens":2}}}"#,
+    ),
+    concat!(
+        "event: message-start\r\ndata: {\"type\":\"message-start\",\"id\":\"r\"}\r\n\r\n",
+        "data: {\"type\":\"content-delta\",\"delta\":{\"message\":{\"content\":",
+        "{\"thinking\":\"h\"}}},\"logprobs\":{\"text\":\"h\",\"logprobs\":[-1]}}\r\n\r\n",
+        "data: {\"type\":\"content-delta\",\"delta\":{\"message\":{\"content\":{\"text\":\"Häl\"}}}}\r\n\r\n",
+        "data: {\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"COMPLETE\",",
+        "\"usage\":{\"tokens\":{\"input_tokens\":1}}}}\r\n\r\ndata: [DONE]\r\n\r\n",
+    ),
+];
+
+const OLLAMA: &[&str] = &[
+    concat!(
+        "{\"model\":\"m\",\"message\":{\"content\":\"\",\"thinking\":\"hm\"},\"done\":false}\n",
+        "{\"message\":{\"content\":\"<think>Hä\"},\"logprobs\":[{\"token\":\"H\",\"logprob\":-1}]}\n",
+        "{\"message\":{\"content\":\"\",\"tool_calls\":[{\"function\":{\"name\":\"f\"}}]},\"done\":true,",
+        "\"done_reason\":\"length\",\"prompt_eval_count\":3,\"eval_count\":2}\n{\"error\":\"late\"}\n",
+    ),
+    r#"{"response":"a","thinking":"b","done":true,"eval_count":1}"#,
+    "{\"response\":\"a\",\"done\":false}\n{\"error\":\"out of memory\"}",
+];
+
 /// Errors in the shapes of every protocol.
 const ERRORS: &[&str] = &[
     r#"{"error":{"message":"Please try again in 6m0s.","type":"t","param":null,"code":"c"}}"#,
@@ -189,7 +271,7 @@ fn decode(received: &Received, cuts: &[usize]) -> Decoded {
     })
 }
 
-fn mutated(seeds: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+fn mutated(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let change = (
         any::<prop::sample::Index>(),
         any::<u8>(),
@@ -198,7 +280,7 @@ fn mutated(seeds: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     );
     let changes = prop::collection::vec(change, 0..6);
     (prop::sample::select(seeds), changes).prop_map(|(seed, changes)| {
-        let mut bytes = seed.as_bytes().to_vec();
+        let mut bytes = seed;
         for (place, byte, kind, other) in changes {
             if bytes.is_empty() {
                 break;
@@ -218,13 +300,15 @@ fn mutated(seeds: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
 
 /// Returns a protocol and a body: its own, an error, or one of another protocol.
 fn body() -> impl Strategy<Value = (WireProtocol, Body)> {
-    let pair = (prop::sample::select(SEEDS), prop::sample::select(SEEDS));
-    pair.prop_flat_map(|((protocol, own), (_, others))| {
+    let protocol = || prop::sample::select(WireProtocol::ALL.to_vec());
+    (protocol(), protocol()).prop_flat_map(|(protocol, other)| {
+        let within_frames = u32::from(protocol == WireProtocol::BedrockConverse) * 4;
         let bytes = prop_oneof![
             1 => prop::collection::vec(any::<u8>(), 0..200),
-            4 => mutated(own),
-            1 => mutated(ERRORS),
-            1 => mutated(others),
+            4 => mutated(own(protocol)),
+            within_frames => mutated(bytes_of(FRAMES)).prop_map(|lines| framed(&lines)),
+            1 => mutated(bytes_of(ERRORS)),
+            1 => mutated(own(other)),
         ];
         (Just(protocol), bytes.prop_map(Body))
     })
@@ -306,21 +390,22 @@ proptest! {
 
 #[test]
 fn seeds_split_in_two_are_the_same() {
-    for (protocol, own) in SEEDS {
-        for seed in own.iter().chain(ERRORS) {
+    for protocol in WireProtocol::ALL {
+        for seed in own(protocol).into_iter().chain(bytes_of(ERRORS)) {
             let received = Received {
-                protocol: *protocol,
+                protocol,
                 status: 200,
                 headers: Vec::new(),
-                body: Body(seed.as_bytes().to_vec()),
+                body: Body(seed),
                 end: 0,
             };
             let whole = decode(&received, &[]);
-            for cut in 1..seed.len() {
+            for cut in 1..received.body.0.len() {
                 assert_eq!(
                     decode(&received, &[cut, usize::MAX]),
                     whole,
-                    "{protocol}: {seed} at {cut}"
+                    "{protocol}: {:?} at {cut}",
+                    received.body
                 );
             }
         }
@@ -343,25 +428,27 @@ const ENDLESS: &[&str] = &[
 
 #[test]
 fn answers_without_end_are_no_answers() {
-    for (protocol, own) in SEEDS {
-        for part in ENDLESS.iter().chain(own.iter()) {
+    for protocol in WireProtocol::ALL {
+        let own = own(protocol);
+        for part in bytes_of(ENDLESS).iter().chain(&own) {
             let headers = HeaderMap::new();
             let head = AnswerHead {
                 status: 200,
                 headers: &headers,
                 received_at: Timestamp::from_micros(0),
             };
-            let mut decoder = Decoder::new(*protocol, &WireOptions::default(), true, &head);
+            let mut decoder = Decoder::new(protocol, &WireOptions::default(), true, &head);
             let piece = part.repeat((1 << 18) / part.len());
             for _ in 0..8 {
-                decoder.push(piece.as_bytes(), Duration::ZERO);
+                decoder.push(&piece, Duration::ZERO);
             }
             let is_done = decoder.is_done();
             let decoded = decoder.finish(BodyEnd::TooLarge);
             // A whole answer within may have been seen; what never ended must not pass for one.
             assert!(
                 is_done || own.contains(part) || decoded.outcome != Outcome::Answered,
-                "{protocol}: {part}"
+                "{protocol}: {}",
+                part.escape_ascii()
             );
         }
     }

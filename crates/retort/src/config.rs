@@ -23,8 +23,9 @@ const OTHER_VARIABLES: [&str; 4] = [
     "RETORT_LOG",
 ];
 
-/// Keys of simulated providers, which catalogs of `retort sim` name.
-const SIM_KEYS: &str = "RETORT_SIM_";
+/// What names of variables begin with that hold keys of simulated providers, as their catalogs name
+/// them.
+const SIMULATED_KEYS: &str = "RETORT_SIM_";
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,7 +112,7 @@ pub(crate) fn load(
         None => Table::new(),
     };
     for (name, text) in environment {
-        if OTHER_VARIABLES.contains(&name.as_str()) || name.starts_with(SIM_KEYS) {
+        if OTHER_VARIABLES.contains(&name.as_str()) || name.starts_with(SIMULATED_KEYS) {
             continue;
         }
         set(
@@ -315,6 +316,8 @@ mod tests {
             variables(&[
                 ("RETORT_STORE", "b"),
                 ("RETORT_CONTACT", "e@x"),
+                (&retort_sim::key_env("alpha"), "k"),
+                (&retort_sim::signing_env("alpha").1, "k"),
                 ("PATH", "/"),
             ]),
         )

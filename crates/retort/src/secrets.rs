@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use retort_client::{Secret, SecretHeader};
+use retort_client::{Credential, Secret, SecretHeader, SigningKey};
 use retort_crawl::Target;
-use retort_types::catalog::Auth;
-use retort_types::{Endpoint, ModelName};
+use retort_types::catalog::{Auth, SIGV4_SERVICE, SigV4};
+use retort_types::{AccountName, Endpoint, ModelName};
 
 use crate::failure::Failure;
 
@@ -25,7 +25,7 @@ pub(crate) fn targets(endpoints: &[Endpoint]) -> Result<BTreeMap<ModelName, Targ
 /// Returns a model with the secret its requests need.
 pub(crate) fn target(endpoint: &Endpoint) -> Result<Target, Failure> {
     let auth = endpoint.auth.as_ref();
-    let secret = auth.map(|auth| header(auth, endpoint)).transpose()?;
+    let secret = auth.map(|auth| credential(auth, endpoint)).transpose()?;
     Ok(Target {
         endpoint: endpoint.clone(),
         secret,
@@ -34,6 +34,9 @@ pub(crate) fn target(endpoint: &Endpoint) -> Result<Target, Failure> {
 
 /// Returns whether the secret that `auth` names is there.
 pub(crate) fn is_present(auth: &Auth) -> bool {
+    if let Some(key) = &auth.sigv4 {
+        return key.env_names().all(|name| from_env(name).is_some());
+    }
     match (&auth.env, &auth.file) {
         (Some(name), _) => from_env(name).is_some(),
         (None, Some(path)) => from_file(path).is_ok(),
@@ -41,13 +44,13 @@ pub(crate) fn is_present(auth: &Auth) -> bool {
     }
 }
 
-fn header(auth: &Auth, endpoint: &Endpoint) -> Result<Arc<SecretHeader>, Failure> {
+fn credential(auth: &Auth, endpoint: &Endpoint) -> Result<Arc<Credential>, Failure> {
     let account = &endpoint.account;
+    if let Some(key) = &auth.sigv4 {
+        return signing_key(key, account).map(|key| Arc::new(key.into()));
+    }
     let key = match (&auth.env, &auth.file) {
-        (Some(name), _) => from_env(name).ok_or_else(|| {
-            Failure::bad(format!("no key for account `{account}`: {name} is not set"))
-                .hint(format!("export {name}=…"))
-        })?,
+        (Some(name), _) => named(name, account)?,
         (None, Some(path)) => from_file(path).map_err(|reason| {
             Failure::bad(format!(
                 "no key for account `{account}`: failed to read `{path}`: {reason}"
@@ -61,12 +64,35 @@ fn header(auth: &Auth, endpoint: &Endpoint) -> Result<Arc<SecretHeader>, Failure
         }
     };
     let header = SecretHeader::new(auth.header_name(), auth.prefix_text(), Secret::new(key));
-    header.map(Arc::new).map_err(|_| {
-        Failure::bad(format!(
-            "the key of account `{account}` cannot be sent in a header"
-        ))
-        .hint("it holds a character that no header may hold, as a line break within it")
+    header
+        .map(|header| Arc::new(header.into()))
+        .map_err(|_| unusable(account))
+}
+
+fn signing_key(key: &SigV4, account: &AccountName) -> Result<SigningKey, Failure> {
+    let secret = |name: &str| named(name, account).map(Secret::new);
+    let token = key.session_token_env.as_deref().map(secret).transpose()?;
+    SigningKey::new(
+        secret(&key.access_key_env)?,
+        secret(&key.secret_key_env)?,
+        token,
+        (&key.region, SIGV4_SERVICE),
+    )
+    .map_err(|_| unusable(account))
+}
+
+fn named(name: &str, account: &AccountName) -> Result<String, Failure> {
+    from_env(name).ok_or_else(|| {
+        Failure::bad(format!("no key for account `{account}`: {name} is not set"))
+            .hint(format!("export {name}=…"))
     })
+}
+
+fn unusable(account: &AccountName) -> Failure {
+    Failure::bad(format!(
+        "the key of account `{account}` cannot be sent in a header"
+    ))
+    .hint("it holds a character that no header may hold, as a line break within it")
 }
 
 #[expect(

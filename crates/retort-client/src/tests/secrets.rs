@@ -9,7 +9,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::server::{Server, answer};
 use super::*;
-use crate::Ending;
+use crate::{Ending, SigningKey};
 
 /// Keeps what is logged.
 #[derive(Clone, Default)]
@@ -102,7 +102,7 @@ async fn a_key_within_an_encoded_body_withholds_it() {
     let told = String::from_utf8(sink.text).unwrap();
     let secret = request.secret.unwrap();
     assert_eq!(
-        crate::redact(&told, &[secret.secret()]),
+        crate::redact(&told, &secret.secrets()),
         "invalid key [redacted]!"
     );
 }
@@ -112,7 +112,7 @@ async fn stand_ins_for_keys_do_not_change_answers() {
     let server = Server::answering(answer("", b"the set is EMPTY")).await;
     let header = SecretHeader::new("authorization", "Bearer ", Secret::new("EMPTY".to_owned()));
     let request = HttpRequest {
-        secret: Some(Arc::new(header.unwrap())),
+        secret: Some(Arc::new(header.unwrap().into())),
         ..request(&server.url)
     };
     let exchange = plain_client()
@@ -120,4 +120,63 @@ async fn stand_ins_for_keys_do_not_change_answers() {
         .await;
     assert_eq!(exchange.body, "the set is EMPTY");
     assert!(!exchange.secret_echoed);
+}
+
+fn signing(url: &str) -> HttpRequest {
+    let secret = |text: &str| Secret::new(text.to_owned());
+    let key = SigningKey::new(
+        secret("AKIDEXAMPLE-canary"),
+        secret("secret-key-canary-0123456789"),
+        Some(secret("session-token-canary-0123")),
+        ("eu-west-1", "bedrock"),
+    );
+    HttpRequest {
+        secret: Some(Arc::new(key.unwrap().into())),
+        ..request(url)
+    }
+}
+
+#[tokio::test]
+async fn a_signed_request_tells_no_key() {
+    let log = Log::default();
+    let guard = log.start();
+    let text =
+        "you sent session-token-canary-0123, and should have sent secret-key-canary-0123456789";
+    let server = Server::answering(answer("", text.as_bytes())).await;
+    let request = signing(&server.url);
+    let mut sink = Collect::default();
+    let exchange = plain_client().exchange(&request, &mut sink).await;
+    drop(guard);
+    assert!(exchange.secret_echoed);
+    assert_eq!(
+        exchange.body,
+        "you sent [redacted], and should have sent [redacted]"
+    );
+    let told = |name: &str| {
+        let mut headers = exchange.request_headers.iter();
+        headers.find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    };
+    assert_eq!(told("authorization"), Some("AWS4-HMAC-SHA256 [redacted]"));
+    assert_eq!(told("x-amz-security-token"), Some("[redacted]"));
+    assert_eq!(told("x-amz-date"), Some("20260921T141320Z"));
+    let shown = format!("{} {request:?} {exchange:?}", log.text());
+    assert!(!shown.contains("canary"), "{shown}");
+    assert!(exchange.signature.is_some());
+}
+
+#[tokio::test]
+async fn a_signature_that_is_sent_back_is_not_kept() {
+    let server = Server::start(|mut peer| async move {
+        let text = peer.request().await?;
+        let sent = text.split("Signature=").nth(1).unwrap_or_default();
+        let signature: String = sent.chars().take(64).collect();
+        peer.send(&answer("", format!("bad {signature}!").as_bytes()))
+            .await
+    })
+    .await;
+    let request = signing(&server.url);
+    let exchange = plain_client()
+        .exchange(&request, &mut Collect::default())
+        .await;
+    assert_eq!(exchange.body, "bad [redacted]!");
 }

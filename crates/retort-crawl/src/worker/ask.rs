@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use retort_client::{BodySink, Ending, Flow, Head, HttpRequest, SecretHeader};
+use retort_client::{BodySink, Credential, Ending, Exchange, Flow, Head, HttpRequest, Secret};
 use retort_types::{Endpoint, Params, PromptInput, WireProtocol};
 use retort_wire::{AnswerHead, Ask, Decoded, Decoder};
 
 use crate::decoding::{self, End};
 
-/// A model that can be asked: its catalog rows and its secret.
+/// A model that can be asked: its catalog rows and what authorises requests.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The catalog's rows, resolved.
     pub endpoint: Endpoint,
     /// What authorises requests, if anything.
-    pub secret: Option<Arc<SecretHeader>>,
+    pub secret: Option<Arc<Credential>>,
 }
 
 /// What is put to a model.
@@ -165,4 +165,14 @@ pub(super) fn failure(end: &Ending) -> Option<String> {
         | Ending::BadEncoding(_)
         | Ending::Refused(_) => Some(end.to_string()),
     }
+}
+
+/// Returns every secret that was sent with a request that `credential` authorised.
+pub(super) fn secrets<'a>(
+    credential: Option<&'a Credential>,
+    exchange: &'a Exchange,
+) -> Vec<&'a Secret> {
+    let mut secrets = credential.map(Credential::secrets).unwrap_or_default();
+    secrets.extend(&exchange.signature);
+    secrets
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use retort_client::{Exchange, HttpClient, HttpRequest};
+use retort_client::{Exchange, HttpClient, HttpRequest, Secret};
 use retort_dataset::exchange::Archiver;
 use retort_dataset::{SpoolError, Writer};
 use retort_pace::Settlement;
@@ -14,7 +14,7 @@ use retort_wire::Decoded;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::ask::{DecoderSink, Put, Target, decoded, failure, request};
+use super::ask::{DecoderSink, Put, Target, decoded, failure, request, secrets};
 use super::keep::Kept;
 use super::scrub::{holds, scrub};
 use crate::decoding::Reading;
@@ -198,21 +198,20 @@ impl Attempter {
             timing,
             ..record
         };
-        let secret = target.secret.as_ref();
-        let echoed = secret
-            .filter(|secret| exchange.secret_echoed || holds(&record, secret))
-            .cloned();
+        let sent = secrets(target.secret.as_deref(), &exchange);
+        let is_echoed = exchange.secret_echoed || holds(&record, &sent);
+        let echoed: Vec<Secret> = sent.into_iter().filter(|_| is_echoed).cloned().collect();
         if turn.sample.store.exchanges {
             let kept = Kept {
                 request,
                 exchange,
                 reading,
-                echoed: echoed.clone(),
+                is_echoed,
             };
             record = kept.put_into(record, &self.archiver).await;
         }
-        if let Some(secret) = &echoed {
-            scrub(&mut record, secret);
+        if is_echoed {
+            scrub(&mut record, &echoed.iter().collect::<Vec<_>>());
         }
         (record, settlement)
     }

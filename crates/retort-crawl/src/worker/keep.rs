@@ -1,14 +1,15 @@
 //! What is kept of an exchange: its bytes, with every secret replaced before anything is hashed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use retort_client::{Exchange, HttpRequest, REDACTED, SecretHeader, redact};
+use retort_client::{Exchange, HttpRequest, REDACTED, Secret, redact};
 use retort_dataset::exchange::{self, Answer, Archiver};
 use retort_types::Digest;
 use retort_types::digest::canonical_json;
 use retort_types::record::{AttemptRecord, KeptExchange};
 
+use super::ask::secrets;
 use super::scrub;
 use crate::decoding::{self, Reading};
 
@@ -28,8 +29,8 @@ pub(super) struct Kept {
     pub(super) request: HttpRequest,
     pub(super) exchange: Exchange,
     pub(super) reading: Reading,
-    /// The secret, when what came back held it anywhere.
-    pub(super) echoed: Option<Arc<SecretHeader>>,
+    /// Whether what came back held a secret anywhere.
+    pub(super) is_echoed: bool,
 }
 
 impl Kept {
@@ -59,8 +60,8 @@ impl Kept {
 
     fn put(&self, record: &mut AttemptRecord, archiver: &mut Archiver) {
         let records = self.records(record, archiver, &self.exchange.body);
-        let echoed = self.echoed.as_deref();
-        let withheld = echoed.is_some_and(|secret| tells(&records, secret));
+        let sent = || secrets(self.request.secret.as_deref(), &self.exchange);
+        let withheld = self.is_echoed && tells(&records, &sent());
         let records = if withheld {
             record.http.response_sha256 = Some(Digest::of(b"").to_string());
             record.http.response_bytes = Some(0);
@@ -79,7 +80,7 @@ impl Kept {
         let headers = &exchange.request_headers;
         let marked = headers.iter().filter(|(_, value)| value.contains(REDACTED));
         redacted.extend(marked.map(|(name, _)| format!("request header {name}")));
-        let uri = told_uri(&request.url, request.secret.as_deref());
+        let uri = told_uri(&request.url, &secrets(request.secret.as_deref(), exchange));
         if uri.contains(REDACTED) {
             redacted.push("request target".to_owned());
         }
@@ -126,18 +127,18 @@ impl Kept {
     }
 }
 
-/// Returns whether decoding stored records shows the secret.
-fn tells(records: &[u8], secret: &SecretHeader) -> bool {
+/// Returns whether decoding stored records shows a secret.
+fn tells(records: &[u8], secrets: &[&Secret]) -> bool {
     let decoded = exchange::read(records).and_then(|stored| decoding::again(&stored));
     // What cannot be read back is not kept when a secret may be in it.
     decoded.map_or(true, |decoded| {
-        scrub::reply_holds(&decoded.reply, decoded.error.as_ref(), secret)
+        scrub::reply_holds(&decoded.reply, decoded.error.as_ref(), secrets)
     })
 }
 
 /// Returns an address without secrets: the request's own and values of unknown query fields.
-fn told_uri(url: &str, secret: Option<&SecretHeader>) -> String {
-    let url = secret.map_or_else(|| url.to_owned(), |secret| redact(url, &[secret.secret()]));
+fn told_uri(url: &str, secrets: &[&Secret]) -> String {
+    let url = redact(url, secrets);
     let Some((address, query)) = url.split_once('?') else {
         return url;
     };
@@ -159,8 +160,7 @@ mod tests {
     #[test]
     fn addresses_are_told_without_secrets() {
         let secret = Secret::new("sk-0123456789abcdef".to_owned());
-        let secret = SecretHeader::new("x-api-key", "", secret).unwrap();
-        let check = |url: &str, told: &str| assert_eq!(told_uri(url, Some(&secret)), told);
+        let check = |url: &str, told: &str| assert_eq!(told_uri(url, &[&secret]), told);
         check("https://a/v1", "https://a/v1");
         check(
             "https://a/v1?alt=sse&key=AIza1234",

@@ -7,7 +7,7 @@ use retort_types::{AnnouncedLimits, Endpoint, Message, Mode, Outcome, Params, Pr
 use retort_wire::Decoded;
 
 use super::ask::{
-    Composed, DecoderSink, Put, Target, Unaskable, compose, decoded, failure, request,
+    Composed, DecoderSink, Put, Target, Unaskable, compose, decoded, failure, request, secrets,
 };
 
 /// A question that is put once.
@@ -121,10 +121,7 @@ pub async fn try_once(
             .flatten()
             .collect();
         let text = parts.join(": ");
-        target
-            .secret
-            .as_ref()
-            .map_or(text.clone(), |secret| redact(&text, &[secret.secret()]))
+        redact(&text, &secrets(target.secret.as_deref(), &exchange))
     });
     Ok(Tried {
         outcome: decoded.outcome,

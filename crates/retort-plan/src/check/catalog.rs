@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use retort_types::catalog::{
-    Account, Auth, Catalog, DefaultLimits, KnownRelation, Model, Price, Provider,
+    Account, Auth, Catalog, DefaultLimits, KnownRelation, Model, Price, Provider, SigV4,
 };
 use retort_types::{AccountName, Limits, ModelName, ProviderName};
 
@@ -135,13 +135,20 @@ fn auth(auth: &Auth) -> Result<(), SpecError> {
             "a secret stands in an environment variable or in a file, not both",
         ));
     }
-    if let Some(env) = &auth.env
-        && (env.is_empty() || !env.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
-    {
-        return Err(
-            SpecError::catalog(steps!["env"], "not the name of an environment variable")
-                .with_hint("name the variable that holds the secret, not the secret itself"),
-        );
+    if let Some(env) = &auth.env {
+        env_name("env", env)?;
+    }
+    if let Some(sigv4) = &auth.sigv4 {
+        if auth.header.is_some()
+            || auth.prefix.is_some()
+            || auth.env.is_some()
+            || auth.file.is_some()
+        {
+            let message = "requests are signed or carry a secret, not both";
+            return Err(SpecError::catalog(steps!["sigv4"], message)
+                .with_hint("remove `header`, `prefix`, `env` and `file`, or `sigv4`"));
+        }
+        self::sigv4(sigv4).map_err(|error| error.below(steps!["sigv4"]))?;
     }
     if auth
         .file
@@ -154,6 +161,32 @@ fn auth(auth: &Auth) -> Result<(), SpecError> {
         ));
     }
     Ok(())
+}
+
+fn env_name(key: &'static str, name: &str) -> Result<(), SpecError> {
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(
+            SpecError::catalog(steps![key], "not the name of an environment variable")
+                .with_hint("name the variable that holds the secret, not the secret itself"),
+        );
+    }
+    Ok(())
+}
+
+fn sigv4(key: &SigV4) -> Result<(), SpecError> {
+    let is_region = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if key.region.is_empty() || !key.region.chars().all(is_region) {
+        return Err(
+            SpecError::catalog(steps!["region"], "not the name of a region")
+                .with_hint("as in `us-east-1`"),
+        );
+    }
+    env_name("access_key_env", &key.access_key_env)?;
+    env_name("secret_key_env", &key.secret_key_env)?;
+    match &key.session_token_env {
+        Some(name) => env_name("session_token_env", name),
+        None => Ok(()),
+    }
 }
 
 fn options(options: &retort_types::catalog::WireOptions) -> Result<(), SpecError> {
@@ -184,8 +217,7 @@ fn account(catalog: &Catalog, row: &Account) -> Result<(), SpecError> {
         self::auth(auth).map_err(|error| error.below(steps!["auth"]))?;
     }
     if let Some(auth) = effective_auth(provider, row)
-        && auth.env.is_none()
-        && auth.file.is_none()
+        && !auth.names_secret()
     {
         return Err(SpecError::catalog(
             Vec::new(),

@@ -20,11 +20,12 @@ const OWN_HEADERS: [&str; 8] = [
 ];
 
 /// Headers that carry secrets; only `auth` may fill them.
-const SECRET_HEADERS: [&str; 6] = [
+const SECRET_HEADERS: [&str; 7] = [
     "api-key",
     "authorization",
     "cookie",
     "proxy-authorization",
+    "x-amz-security-token",
     "x-api-key",
     "x-goog-api-key",
 ];

@@ -85,6 +85,22 @@ fn a_missing_key_is_named_and_nothing_else() {
 }
 
 #[test]
+fn the_variables_of_a_signing_key_are_named() {
+    let sigv4 = "{sigv4: {region: us-east-1, access_key_env: ID, secret_key_env: SECRET}}";
+    let text = format!(
+        "providers:\n  bedrock: {{builtin: bedrock, base_url: 'https://bedrock.example'}}\n\
+         accounts:\n  aws: {{provider: bedrock, auth: {sigv4}}}\n\
+         models:\n  claude: {{account: aws, model: m}}\n"
+    );
+    let told = told(&examined(&text, false));
+    let expected = "account `aws` has no key: not all of ID, SECRET are set\n  \
+                    hint: export ID=… SECRET=…";
+    assert!(told.contains(expected), "{told}");
+    let present = self::told(&examined(&text, true));
+    assert!(!present.contains("has no key"), "{present}");
+}
+
+#[test]
 fn everything_is_found_at_once() {
     check("doctor", &told(&examined(SICK, false)));
 }

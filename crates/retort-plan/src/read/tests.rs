@@ -167,6 +167,26 @@ const IN_CATALOGS: Mistakes = &[
         "{env: A, file: /run/key}",
     ),
     (
+        "signed and secret",
+        "{env: ALPHA_KEY}",
+        "{env: A, sigv4: {region: us-east-1, access_key_env: B, secret_key_env: C}}",
+    ),
+    (
+        "written signing key",
+        "{env: ALPHA_KEY}",
+        "{sigv4: {region: us-east-1, access_key_env: AKIA, secret_key_env: a/b+c}}",
+    ),
+    (
+        "no region",
+        "{env: ALPHA_KEY}",
+        "{sigv4: {region: US East, access_key_env: B, secret_key_env: C}}",
+    ),
+    (
+        "unknown key of a signing key",
+        "{env: ALPHA_KEY}",
+        "{sigv4: {region: us-east-1, access_key: B, secret_key_env: C}}",
+    ),
+    (
         "zero limit",
         "requests_per_minute: 120",
         "requests_per_minute: 0",

@@ -107,6 +107,33 @@ fn a_secret_of_the_account_replaces_that_of_the_provider() {
 }
 
 #[test]
+fn a_signing_key_and_a_secret_replace_each_other() {
+    let sigv4 = "{sigv4: {region: eu-west-1, access_key_env: A, secret_key_env: S}}";
+    let auth_of = |text: &str| {
+        let catalog = parse_catalog(text, "c").unwrap();
+        let resolved = resolve(&catalog, &names(&["alpha-large"])).unwrap();
+        resolved.endpoints[0].auth.clone().unwrap()
+    };
+    let of_account = format!("    provider: alpha\n    auth: {sigv4}\n");
+    let signed = auth_of(&catalog_with("    provider: alpha\n", &of_account));
+    assert_eq!(signed.env, None);
+    assert_eq!(
+        signed.sigv4.map(|key| key.region).as_deref(),
+        Some("eu-west-1")
+    );
+    let of_provider = catalog_with("{env: ALPHA_KEY}", sigv4);
+    let inherited = auth_of(&of_provider);
+    assert!(inherited.sigv4.is_some());
+    let own = of_provider.replacen(
+        "    provider: alpha\n",
+        "    provider: alpha\n    auth: {env: OWN}\n",
+        1,
+    );
+    let own = auth_of(&own);
+    assert_eq!((own.env.as_deref(), own.sigv4), (Some("OWN"), None));
+}
+
+#[test]
 fn domains_never_share_a_name_by_accident() {
     let text = format!("{CATALOG}  dotted:\n    account: beta-lab.beta-one\n    model: x\n")
         .replace("  beta-lab:\n", "  beta-lab.beta-one:\n    provider: alpha\n    limits: {concurrency: 1}\n  beta-lab:\n");

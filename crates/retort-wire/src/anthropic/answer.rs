@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::body::{self, Block, Event, Message, StopDetails};
 use crate::decode::Assembled;
-use crate::draft::{Draft, Drafted, keep_usage, parts_of, word};
+use crate::draft::{Draft, Drafted, keep_usage, parts_of};
 use crate::errors::is_told;
 use crate::lenient::{Object, Text};
 use crate::openai::Call;
@@ -85,8 +85,7 @@ impl Assembler {
 
     fn stop(&mut self, reason: &Text<'_>, details: &Object<StopDetails<'_>>) {
         if let Some(reason) = reason.told() {
-            self.draft.reply.finish_reason_raw = Some(word(reason));
-            self.draft.has_answer = true;
+            self.draft.stop(reason);
         }
         let explanation = details.0.as_ref().and_then(|d| d.explanation.told());
         if let (Some("refusal"), Some(explanation)) = (reason.told(), explanation) {
@@ -198,7 +197,6 @@ impl Drafted for Assembler {
         {
             *last = joined(&first, told);
         }
-        let word = self.draft.reply.finish_reason_raw.clone();
-        self.draft.finish(word.as_deref())
+        self.draft.finish_as_told()
     }
 }

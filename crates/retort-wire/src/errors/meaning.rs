@@ -94,6 +94,7 @@ const RULES: &[Rule] = &[
             "allocationquota.freetieronly",
             "payment required",
             "billing_error",
+            "servicequotaexceeded",
         ],
     },
     // A request that no minute has room for is never let through, however long one waits.
@@ -142,6 +143,7 @@ const RULES: &[Rule] = &[
             "prompt is too long",
             "prompt too long",
             "input is too long",
+            "too many input tokens",
             "maximum context length",
             "max context length",
             "maximum context size",
@@ -173,7 +175,17 @@ const RULES: &[Rule] = &[
             "missing api key",
             "authentication_error",
             "security token",
+            "unrecognizedclient",
+            "invalidsignature",
+            "incompletesignature",
+            "missingauthenticationtoken",
         ],
+    },
+    // Some of Amazon's gateways tell it so.
+    Rule {
+        outcome: Outcome::RateLimited,
+        statuses: &[(400, 400)],
+        words: &["throttlingexception"],
     },
     Rule {
         outcome: Outcome::NotFound,

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::body::{self, Body, Candidate, Content, Part, PromptFeedback};
 use super::logprobs;
 use crate::decode::{Assembled, Fault};
-use crate::draft::{Draft, Drafted, keep_usage, parts_of, word};
+use crate::draft::{Draft, Drafted, keep_usage, parts_of};
 use crate::errors::{self, Found, is_told};
 use crate::lenient::{Object, text_of};
 use crate::openai::Call;
@@ -82,8 +82,7 @@ impl Assembler {
             }
         }
         if let Some(reason) = candidate.finish_reason.and_then(enumerated) {
-            self.draft.reply.finish_reason_raw = Some(word(&reason));
-            self.draft.has_answer = true;
+            self.draft.stop(&reason);
             self.draft.has_ended = true;
         }
     }

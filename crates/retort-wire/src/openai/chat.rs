@@ -15,7 +15,7 @@ struct Prompt<'a> {
 
 /// Returns the request, with the system text as its first message.
 pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
-    let messages = messages(ask)?;
+    let messages = turns::with_system(ask)?;
     let params = request::kept(ask.params, ask.options);
     if params.echo.is_some() {
         return Err(EncodeError::Unsupported {
@@ -35,14 +35,4 @@ pub(crate) fn encode(ask: &Ask<'_>) -> Result<EncodedRequest, EncodeError> {
         fields.insert("reasoning_effort".to_owned(), json!(effort));
     }
     request::finish(ask, &params, fields, (&RESERVED, &Prompt { messages }))
-}
-
-fn messages<'a>(ask: &Ask<'a>) -> Result<Vec<SentMessage<'a>>, EncodeError> {
-    let given = turns::messages(ask)?;
-    let system = ask.system.map(|content| SentMessage {
-        role: "system",
-        content,
-    });
-    let asked = given.iter().map(SentMessage::of);
-    Ok(system.into_iter().chain(asked).collect())
 }

@@ -138,7 +138,7 @@ impl Tokens {
     ///
     /// # Errors
     /// When the answer now holds more than is kept.
-    pub(super) fn add(&mut self, raw: &str, arrived_ms: Option<f32>) -> Result<(), TooMany> {
+    pub(crate) fn add(&mut self, raw: &str, arrived_ms: Option<f32>) -> Result<(), TooMany> {
         let Ok(Object(Some(told))) = serde_json::from_str::<Object<Told<'_>>>(raw) else {
             return Ok(());
         };
@@ -163,15 +163,19 @@ impl Tokens {
         Ok(())
     }
 
-    /// Adds a list of entries in the shape of chats, which arrived after `arrived_ms`.
+    /// Adds the list `raw` of entries in the shape of chats, which arrived after `arrived_ms`.
     ///
     /// # Errors
     /// When the answer now holds more than is kept.
-    pub(crate) fn add_list(&mut self, raw: &str, arrived_ms: Option<f32>) -> Result<(), TooMany> {
-        let Ok(List(Some(entries))) = serde_json::from_str::<List<Object<Entry<'_>>>>(raw) else {
-            return Ok(());
-        };
-        self.add_entries(entries, TokenSegment::Response, arrived_ms)
+    pub(crate) fn add_list(
+        &mut self,
+        raw: &str,
+        segment: TokenSegment,
+        arrived_ms: Option<f32>,
+    ) -> Result<(), TooMany> {
+        let entries = serde_json::from_str::<List<Object<Entry<'_>>>>(raw);
+        let entries = entries.ok().and_then(|list| list.0).unwrap_or_default();
+        self.add_entries(entries, segment, arrived_ms)
     }
 
     fn add_entries(
@@ -185,6 +189,31 @@ impl Tokens {
                 segment,
                 arrived_ms,
                 ..chat_token(entry)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds the log probabilities of the tokens that a piece of text is made of. Where there are
+    /// several, which of them is which part of the text is not known.
+    ///
+    /// # Errors
+    /// When the answer now holds more than is kept.
+    pub(crate) fn add_piece(
+        &mut self,
+        text: Option<&str>,
+        logprobs: &[f32],
+        segment: TokenSegment,
+        arrived_ms: Option<f32>,
+    ) -> Result<(), TooMany> {
+        let token = text.filter(|_| logprobs.len() == 1);
+        for logprob in logprobs {
+            self.push(TokenLogprob {
+                token: token.map(str::to_owned),
+                logprob: Some(*logprob),
+                segment,
+                arrived_ms,
+                ..TokenLogprob::default()
             })?;
         }
         Ok(())
@@ -220,7 +249,7 @@ impl Tokens {
 
     /// Marks the tokens of an echoed prompt. An echo shows by its first token, which nothing comes
     /// before and which therefore has no probability; how long it is, usage tells.
-    pub(super) fn mark_echo(&mut self, prompt_tokens: Option<u32>) {
+    pub(crate) fn mark_echo(&mut self, prompt_tokens: Option<u32>) {
         let is_echo = self.is_legacy && self.list.first().is_some_and(|t| t.logprob.is_none());
         if is_echo {
             let length = prompt_tokens.map_or(1, |n| usize::try_from(n).unwrap_or(usize::MAX));
@@ -231,7 +260,7 @@ impl Tokens {
     }
 
     /// Marks the tokens before the end of a think tag, or all when the tag is never closed.
-    pub(super) fn mark_thinking(&mut self, closing_tag: &str, is_closed: bool) {
+    pub(crate) fn mark_thinking(&mut self, closing_tag: &str, is_closed: bool) {
         let mut tail = String::new();
         let end = self.list.iter().position(|token| {
             tail.push_str(token.token.as_deref().unwrap_or_default());

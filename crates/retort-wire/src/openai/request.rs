@@ -2,10 +2,11 @@
 
 use retort_types::Params;
 use retort_types::catalog::StreamUsage;
-use serde_json::{Number, Value, json};
+use serde_json::json;
 
 use crate::encode::{Ask, EncodeError};
 use crate::request::Fields;
+use crate::sampling;
 
 /// What further fields may not replace.
 pub(super) const RESERVED: [&str; 2] = ["messages", "prompt"];
@@ -15,33 +16,24 @@ pub(super) fn shared_fields(ask: &Ask<'_>, params: &Params) -> Result<Fields, En
     let options = ask.options;
     let mut fields = Fields::new();
     fields.insert("model".to_owned(), json!(ask.request_model));
-    for (name, value) in [
+    let numbers = [
         ("temperature", params.temperature),
         ("top_p", params.top_p),
         ("min_p", params.min_p),
         ("frequency_penalty", params.frequency_penalty),
         ("presence_penalty", params.presence_penalty),
         ("repetition_penalty", params.repetition_penalty),
-    ] {
-        if let Some(value) = value {
-            let number = Number::from_f64(value).ok_or(EncodeError::NotFinite { param: name })?;
-            fields.insert(name.to_owned(), Value::Number(number));
-        }
-    }
+    ];
+    sampling::put_numbers(
+        &mut fields,
+        &numbers.map(|(name, value)| (name, name, value)),
+    )?;
     if let Some(top_k) = params.top_k {
         fields.insert("top_k".to_owned(), json!(top_k));
     }
-    if let Some(max_tokens) = params.max_tokens {
-        let field = options.max_tokens_field.as_deref().unwrap_or("max_tokens");
-        fields.insert(field.to_owned(), json!(max_tokens));
-    }
-    if let Some(seed) = params.seed {
-        let field = options.seed_field.as_deref().unwrap_or("seed");
-        fields.insert(field.to_owned(), json!(seed));
-    }
-    if let Some(stop) = params.stop.as_ref().filter(|texts| !texts.is_empty()) {
-        fields.insert("stop".to_owned(), json!(stop));
-    }
+    sampling::put_max_tokens(&mut fields, "max_tokens", ask, params);
+    sampling::put_seed(&mut fields, Some("seed"), ask, params)?;
+    sampling::put_stop(&mut fields, "stop", params);
     if params.stream == Some(true) {
         fields.insert("stream".to_owned(), json!(true));
         if asks_for_usage(options.stream_usage) {

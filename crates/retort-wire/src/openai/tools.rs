@@ -1,15 +1,23 @@
 //! Tool calls. Nobody offers tools here, so they are only kept, never read.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::lenient::{Item, List, Number, Object, Text};
 
 /// Most tool calls of one answer that are put together; far more than any model makes at once.
-const TOOL_CALLS_MAX: usize = 256;
+pub(crate) const TOOL_CALLS_MAX: usize = 256;
 
-/// Tool calls put together from the deltas of a stream.
+/// Tool calls, as told or put together from the deltas of a stream.
 #[derive(Default)]
-pub(crate) struct ToolCalls(Vec<Gathered>);
+pub(crate) struct ToolCalls(Vec<Kept>);
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Kept {
+    Told(Box<RawValue>),
+    Gathered(Gathered),
+}
 
 /// A tool call, or what a chunk adds to one. What is not told is empty.
 #[derive(Default)]
@@ -67,7 +75,7 @@ struct FunctionDelta<'a> {
 
 impl ToolCalls {
     /// Adds the deltas `raw`. Those past [`TOOL_CALLS_MAX`] are left out.
-    pub(super) fn add(&mut self, raw: &str) {
+    pub(crate) fn add(&mut self, raw: &str) {
         let Ok(List(Some(deltas))) = serde_json::from_str::<List<Object<Delta<'_>>>>(raw) else {
             return;
         };
@@ -85,25 +93,36 @@ impl ToolCalls {
 
     /// Adds one call or what a chunk adds to one. Calls past [`TOOL_CALLS_MAX`] are left out.
     pub(crate) fn merge(&mut self, call: &Call<'_>) {
+        let is_same = |known: &Kept| match known {
+            Kept::Told(_) => false,
+            Kept::Gathered(known) => known.index == call.index,
+        };
         // One without an index goes on with the last call unless it names a new one.
         let place = match call.index {
-            Some(_) => self.0.iter().position(|known| known.index == call.index),
+            Some(_) => self.0.iter().position(is_same),
             None if call.id.is_empty() => self.0.len().checked_sub(1),
             None => None,
         };
         let place = match place {
             Some(place) => place,
             None if self.0.len() < TOOL_CALLS_MAX => {
-                self.0.push(Gathered {
+                self.0.push(Kept::Gathered(Gathered {
                     index: call.index,
                     ..Gathered::default()
-                });
+                }));
                 self.0.len() - 1
             }
             None => return,
         };
-        if let Some(known) = self.0.get_mut(place) {
+        if let Some(Kept::Gathered(known)) = self.0.get_mut(place) {
             known.add(call);
+        }
+    }
+
+    /// Adds a whole call as it was told. Calls past [`TOOL_CALLS_MAX`] are left out.
+    pub(crate) fn add_told(&mut self, raw: &RawValue) {
+        if self.0.len() < TOOL_CALLS_MAX {
+            self.0.push(Kept::Told(raw.to_owned()));
         }
     }
 
@@ -132,12 +151,4 @@ impl Gathered {
         self.function.name.push_str(call.name);
         self.function.arguments.push_str(call.arguments);
     }
-}
-
-/// Returns the tool calls of a whole message as JSON text, or nothing when there are none.
-pub(super) fn whole(raw: &str) -> Option<String> {
-    let calls = serde_json::from_str::<List<Object<Delta<'_>>>>(raw)
-        .ok()?
-        .0?;
-    (!calls.is_empty()).then(|| raw.to_owned())
 }

@@ -4,12 +4,12 @@
 //! leaves out from the events before it.
 
 use retort_types::Timestamp;
-use retort_types::reply::Usage;
+use retort_types::reply::{TokenSegment, Usage};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 use super::body::{self, Event, Output, Part, Response};
-use crate::decode::{Assembled, Fault};
+use crate::decode::Assembled;
 use crate::draft::{Draft, Drafted, Said, keep_usage, parts_of, word};
 use crate::errors::is_told;
 use crate::lenient::{Object, text_of};
@@ -109,11 +109,9 @@ impl Assembler {
             // Whatever comes next is not text.
             _ => {}
         }
-        let arrived_ms = self.draft.arrived_ms();
-        if let Some(raw) = part.logprobs
-            && self.draft.tokens.add_list(raw.get(), arrived_ms).is_err()
-        {
-            self.draft.make_faulty(Fault::TooLarge);
+        if let Some(raw) = part.logprobs {
+            let response = TokenSegment::Response;
+            self.draft.add_token_list(raw.get(), response);
         }
     }
 
@@ -197,10 +195,8 @@ impl Drafted for Assembler {
             "response.output_text.delta" => {
                 self.draft.said.add_raw_text(event.delta);
                 if let Some(raw) = event.logprobs {
-                    let arrived_ms = self.draft.arrived_ms();
-                    if self.draft.tokens.add_list(raw.get(), arrived_ms).is_err() {
-                        self.draft.make_faulty(Fault::TooLarge);
-                    }
+                    let response = TokenSegment::Response;
+                    self.draft.add_token_list(raw.get(), response);
                 }
             }
             "response.refusal.delta" => self.draft.said.add_refusal(&told(event.delta)),

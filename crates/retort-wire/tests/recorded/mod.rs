@@ -12,13 +12,7 @@ use retort_wire::Decoded;
 use serde_json::{Value, json};
 
 /// Protocols whose recordings are read.
-pub(crate) const PROTOCOLS: &[WireProtocol] = &[
-    WireProtocol::OpenaiChat,
-    WireProtocol::OpenaiCompletions,
-    WireProtocol::OpenaiResponses,
-    WireProtocol::AnthropicMessages,
-    WireProtocol::Gemini,
-];
+pub(crate) const PROTOCOLS: &[WireProtocol] = &WireProtocol::ALL;
 
 /// Where what is decoded differs from what the recordings expect, and why.
 const DEVIATIONS: &str = include_str!("../../../../docs/wire-deviations.md");

@@ -10,48 +10,23 @@ use serde_json::{Value, json};
 
 use crate::support::{World, assert_code, merge, start, text};
 
-/// The protocols that this program speaks; all of them is [`WireProtocol::ALL`].
-const SPOKEN: &[WireProtocol] = &[WireProtocol::OpenaiChat, WireProtocol::OpenaiCompletions];
-
 fn example<T: serde::de::DeserializeOwned>(name: &str) -> T {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/eight-protocols");
     let text = std::fs::read_to_string(folder.join(name)).unwrap();
     serde_saphyr::from_str(&text).unwrap()
 }
 
-/// Returns the example's fleet with the providers whose protocol is spoken.
-fn fleet() -> FleetSpec {
-    let mut fleet: FleetSpec = example("fleet.yaml");
-    fleet
-        .providers
-        .retain(|provider| SPOKEN.contains(&provider.wire));
-    fleet
-}
-
-/// Carries out a campaign of the example with the models that can be asked, and returns its rows
-/// and how many there should be.
+/// Carries out a campaign of the example, and returns its rows and how many there should be.
 fn carry_out(name: &str) -> (Vec<BTreeMap<String, Value>>, usize) {
-    let fleet = fleet();
-    let known: BTreeSet<_> = fleet
-        .providers
-        .iter()
-        .flat_map(|p| &p.models)
-        .map(|m| m.name.clone())
-        .collect();
+    let fleet: FleetSpec = example("fleet.yaml");
     let mut campaign: Value = example(name);
-    let models: Vec<_> = campaign["models"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|model| model.as_str().is_some_and(|name| known.contains(name)))
-        .cloned()
-        .collect();
+    let models = campaign["models"].as_array().unwrap();
     let prompts = campaign["suites"][0]["inline"]["prompts"]
         .as_array()
         .unwrap()
         .len();
     let planned = models.len() * prompts * campaign["arms"].as_array().unwrap().len();
-    merge(&mut campaign, json!({"id": "test", "models": models}));
+    merge(&mut campaign, json!({"id": "test"}));
     let world = World::around(start(fleet));
     world.catalog(&[]);
     world.write("campaign.yaml", &campaign);
@@ -80,11 +55,7 @@ fn check(name: &str, protocols: &[WireProtocol]) {
         .iter()
         .map(|row| row["wire_protocol"].as_str().unwrap())
         .collect();
-    let wanted: BTreeSet<_> = protocols
-        .iter()
-        .filter(|wire| SPOKEN.contains(wire))
-        .map(|wire| wire.as_str())
-        .collect();
+    let wanted: BTreeSet<_> = protocols.iter().map(|wire| wire.as_str()).collect();
     assert_eq!(spoken, wanted);
     let mut texts: BTreeMap<(String, bool), BTreeSet<String>> = BTreeMap::new();
     for row in &rows {
@@ -141,4 +112,34 @@ fn raw_text_is_continued_alike_plain_and_streamed() {
         "raw.yaml",
         &[WireProtocol::OpenaiCompletions, WireProtocol::Ollama],
     );
+}
+
+#[test]
+fn signed_requests_are_answered_and_wrongly_signed_ones_refused() {
+    let secret = "wJalrXUtnFEMI/K7MDENG";
+    let mut world = World::new(json!({ "providers": [{
+        "name": "signed", "wire": "bedrock-converse", "signing_keys": { "AKIDEXAMPLE": secret },
+        "latency": { "ms": 5 }, "models": [{ "name": "vendor.model-v1:0" }],
+    }] }));
+    world.catalog(&[]);
+    world.campaign(&["vendor.model-v1:0"], 4, 1, json!({}));
+    let (access, secret_key) = retort_sim::signing_env("signed");
+    world.env.push((access, "AKIDEXAMPLE".to_owned()));
+    let missing = world.run(&[]);
+    assert_code(&missing, 2);
+    assert!(text(&missing).contains(&secret_key), "{}", text(&missing));
+    world.env.push((secret_key, "another".to_owned()));
+    let refused: Value = {
+        let output = world.command(&["check", "campaign.yaml", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    assert_eq!(refused[0]["outcome"], "unauthorized", "{refused}");
+    secret.clone_into(&mut world.env.last_mut().unwrap().1);
+    for stream in [false, true] {
+        let more = json!({ "id": format!("signed-{stream}"), "params": { "max_tokens": 20, "stream": stream } });
+        world.campaign(&["vendor.model-v1:0"], 4, 1, more);
+        let output = world.run(&[]);
+        assert_code(&output, 0);
+        assert!(!text(&output).contains(secret));
+    }
 }

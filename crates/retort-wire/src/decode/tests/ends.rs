@@ -1,5 +1,6 @@
 //! How answers end: whole, broken off, too large, or with an error in the middle.
 
+use super::super::framing::ANSWER_MAX_BYTES;
 use super::*;
 
 #[test]

@@ -1,7 +1,7 @@
 //! A request as a curl command that a person can run, its key as a variable of the shell.
 
 use retort_crawl::worker::Composed;
-use retort_types::catalog::Auth;
+use retort_types::catalog::{Auth, SIGV4_SERVICE, SigV4};
 
 /// Returns `text` as one word of a POSIX shell, whatever it holds.
 fn quoted(text: &str) -> String {
@@ -11,7 +11,9 @@ fn quoted(text: &str) -> String {
 /// Returns the curl command of a request that `auth` authorises.
 pub(super) fn command(request: &Composed, auth: Option<&Auth>) -> String {
     let mut parts = vec![format!("curl -sS {}", quoted(&request.url))];
-    if let Some(auth) = auth {
+    if let Some(key) = auth.and_then(|auth| auth.sigv4.as_ref()) {
+        parts.extend(signing(key));
+    } else if let Some(auth) = auth {
         let before = quoted(&format!("{}: {}", auth.header_name(), auth.prefix_text()));
         let secret = match (&auth.env, &auth.file) {
             (Some(name), _) => format!("\"${name}\""),
@@ -26,6 +28,20 @@ pub(super) fn command(request: &Composed, auth: Option<&Auth>) -> String {
     let body = String::from_utf8_lossy(&request.body);
     parts.push(format!("--data-raw {}", quoted(&body)));
     parts.join(" \\\n  ")
+}
+
+/// Returns the flags with which curl signs a request itself.
+fn signing(key: &SigV4) -> Vec<String> {
+    let scope = format!("aws:amz:{}:{SIGV4_SERVICE}", key.region);
+    let (access, secret) = (&key.access_key_env, &key.secret_key_env);
+    let mut flags = vec![
+        format!("--aws-sigv4 {}", quoted(&scope)),
+        format!("--user \"${access}:${secret}\""),
+    ];
+    if let Some(token) = &key.session_token_env {
+        flags.push(format!("-H 'x-amz-security-token: '\"${token}\""));
+    }
+    flags
 }
 
 #[cfg(test)]
@@ -65,6 +81,27 @@ mod tests {
         assert!(
             command.contains("-H 'x-key: '\"$(cat '/run/a key')\""),
             "{command}"
+        );
+    }
+
+    #[test]
+    fn a_signing_key_is_variables() {
+        let sigv4 = SigV4 {
+            region: "eu-west-1".to_owned(),
+            access_key_env: "KEY_ID".to_owned(),
+            secret_key_env: "SECRET".to_owned(),
+            session_token_env: Some("TOKEN".to_owned()),
+        };
+        let auth = Auth {
+            sigv4: Some(sigv4),
+            ..Auth::default()
+        };
+        assert_eq!(
+            command(&request("{}"), Some(&auth)),
+            "curl -sS 'https://api.example.com/v1/chat/completions?x='\\''y'\\''' \\\n  \
+             --aws-sigv4 'aws:amz:eu-west-1:bedrock' \\\n  --user \"$KEY_ID:$SECRET\" \\\n  \
+             -H 'x-amz-security-token: '\"$TOKEN\" \\\n  \
+             -H 'content-type: application/json' \\\n  --data-raw '{}'"
         );
     }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds everything and runs every test. Needs Rust and a C compiler; nothing else.
+# Builds everything and runs every test. Needs Rust, a C compiler and make; nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,6 +8,7 @@ need() {
 }
 need cargo "install Rust 1.95 or newer (rustup.rs)"
 need cc "install a C compiler (Debian: apt-get install gcc)"
+need make "install make (Debian: apt-get install make); the allocator is built with it"
 need kill "install procps (Debian: apt-get install procps)"
 need prlimit "install util-linux (Debian: apt-get install util-linux)"
 need sha256sum "install coreutils (Debian: apt-get install coreutils)"

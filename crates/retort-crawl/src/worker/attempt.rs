@@ -164,7 +164,8 @@ impl Attempter {
     ) -> (AttemptRecord, Settlement) {
         let due_at = before(self.maker.clock.now(), turn.due.elapsed());
         let endpoint = &target.endpoint;
-        let reading = Reading::of(&asked, &endpoint.options);
+        let keeps = turn.sample.store.exchanges;
+        let reading = keeps.then(|| Reading::of(&asked, &endpoint.options));
         let mut sink = DecoderSink {
             protocol: asked.wire_protocol,
             endpoint,
@@ -202,7 +203,7 @@ impl Attempter {
         let echoed = secret
             .filter(|secret| exchange.secret_echoed || holds(&record, secret))
             .cloned();
-        if turn.sample.store.exchanges {
+        if let Some(reading) = reading {
             let kept = Kept {
                 request,
                 exchange,

@@ -16,6 +16,7 @@ gate() { # at most so many times the bare loop; then what is asked for
   "$retort" bench throughput --at-most "$most" "$@"
 }
 
-gate 4.2 --requests 12000 --turns 3
-gate 4.2 --requests 12000 --turns 3 --tls
-gate 7.7 --requests 2000 --turns 1 --rate 150 --in-flight 100 --answer-bytes 1000 --logprobs 20
+gate 3.3 --requests 10000 --turns 3
+gate 3.8 --requests 10000 --turns 3 --exchanges
+gate 4.2 --requests 8000 --turns 3 --tls --exchanges
+gate 8.6 --requests 2000 --turns 1 --rate 150 --in-flight 100 --answer-bytes 1000 --logprobs 20

@@ -5,7 +5,7 @@ mod imported;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -24,9 +24,8 @@ pub(crate) use imported::as_imported;
 ///
 /// # Errors
 /// When a column would exceed what Arrow can address (2 GiB of text).
-pub fn responses(records: &[AttemptRecord]) -> Result<RecordBatch, ArrowError> {
-    let final_records: Vec<&AttemptRecord> = records
-        .iter()
+pub fn responses<R: Borrow<AttemptRecord>>(records: &[R]) -> Result<RecordBatch, ArrowError> {
+    let final_records: Vec<&AttemptRecord> = borrowed(records)
         .filter(|record| record.final_outcome.is_some())
         .collect();
     let mut rows = Rows::new(Table::Responses, &final_records);
@@ -37,6 +36,11 @@ pub fn responses(records: &[AttemptRecord]) -> Result<RecordBatch, ArrowError> {
     response_http(&mut rows);
     response_books(&mut rows);
     rows.finish()
+}
+
+/// Returns records, boxed ones among them, as what they are.
+fn borrowed<R: Borrow<AttemptRecord>>(records: &[R]) -> impl Iterator<Item = &AttemptRecord> {
+    records.iter().map(Borrow::borrow)
 }
 
 fn response_identity(rows: &mut Rows<'_, AttemptRecord>) {
@@ -203,9 +207,8 @@ fn owned_pairs<'a>(messages: Vec<Message>) -> impl Iterator<Item = (Cow<'a, str>
 ///
 /// # Errors
 /// When a column would exceed what Arrow can address (2 GiB of text).
-pub fn attempts(records: &[AttemptRecord]) -> Result<RecordBatch, ArrowError> {
-    let asked: Vec<&AttemptRecord> = records
-        .iter()
+pub fn attempts<R: Borrow<AttemptRecord>>(records: &[R]) -> Result<RecordBatch, ArrowError> {
+    let asked: Vec<&AttemptRecord> = borrowed(records)
         .filter(|record| record.attempt_no > 0 && record.outcome != Outcome::NotAsked)
         .collect();
     let mut rows = Rows::new(Table::Attempts, &asked);
@@ -254,9 +257,8 @@ struct TokenRow<'a> {
 ///
 /// # Errors
 /// When a column would exceed what Arrow can address (2 GiB of text).
-pub fn tokens(records: &[AttemptRecord]) -> Result<RecordBatch, ArrowError> {
-    let told: Vec<TokenRow<'_>> = records
-        .iter()
+pub fn tokens<R: Borrow<AttemptRecord>>(records: &[R]) -> Result<RecordBatch, ArrowError> {
+    let told: Vec<TokenRow<'_>> = borrowed(records)
         .filter(|record| record.final_outcome.is_some())
         .flat_map(|record| {
             (0_u32..)

@@ -164,7 +164,8 @@ impl Attempter {
     ) -> (AttemptRecord, Settlement) {
         let due_at = before(self.maker.clock.now(), turn.due.elapsed());
         let endpoint = &target.endpoint;
-        let reading = Reading::of(&asked, &endpoint.options);
+        let keeps = turn.sample.store.exchanges;
+        let reading = keeps.then(|| Reading::of(&asked, &endpoint.options));
         let mut sink = DecoderSink {
             protocol: asked.wire_protocol,
             endpoint,
@@ -201,7 +202,7 @@ impl Attempter {
         let sent = secrets(target.secret.as_deref(), &exchange);
         let is_echoed = exchange.secret_echoed || holds(&record, &sent);
         let echoed: Vec<Secret> = sent.into_iter().filter(|_| is_echoed).cloned().collect();
-        if turn.sample.store.exchanges {
+        if let Some(reading) = reading {
             let kept = Kept {
                 request,
                 exchange,

@@ -156,8 +156,9 @@ fn odd_texts_survive() {
 
 #[test]
 fn nothing_makes_empty_tables() {
-    assert_eq!(responses(&[]).unwrap().num_rows(), 0);
-    assert_eq!(attempts(&[]).unwrap().num_rows(), 0);
-    let batch = tokens(&[]).unwrap();
+    let none: [AttemptRecord; 0] = [];
+    assert_eq!(responses(&none).unwrap().num_rows(), 0);
+    assert_eq!(attempts(&none).unwrap().num_rows(), 0);
+    let batch = tokens(&none).unwrap();
     assert_eq!(round_trip(Table::Tokens, &batch), batch);
 }

@@ -13,6 +13,14 @@ use crate::schema::Table;
 use crate::segment::{Encoded, SegmentName, encode};
 use crate::{DatasetError, Store, rows};
 
+/// A record in its box: it takes kilobytes, which would be copied at each step to the store.
+pub(super) type Boxed = Box<AttemptRecord>;
+
+/// Returns records in boxes.
+pub(super) fn boxed(records: Vec<AttemptRecord>) -> Vec<Boxed> {
+    records.into_iter().map(Box::new).collect()
+}
+
 /// Tables of a flush in the order they are stored: whoever sees a row of `responses` finds its
 /// attempt and its tokens.
 pub(super) const ORDER: [Table; 3] = [Table::Tokens, Table::Attempts, Table::Responses];
@@ -30,12 +38,15 @@ pub(super) struct Batch {
 impl Batch {
     /// Encodes `records`, one set of segments per campaign and plan.
     pub(super) fn encode(
-        records: Vec<AttemptRecord>,
+        records: Vec<Boxed>,
         worker: &str,
         now: Timestamp,
     ) -> Result<Self, DatasetError> {
-        let told = records.iter().map(CommittedRecord::from).collect();
-        let mut groups: BTreeMap<(CampaignId, Digest), Vec<AttemptRecord>> = BTreeMap::new();
+        let told = records
+            .iter()
+            .map(|record| CommittedRecord::from(&**record));
+        let told = told.collect();
+        let mut groups: BTreeMap<(CampaignId, Digest), Vec<Boxed>> = BTreeMap::new();
         for record in records {
             let key = (record.sample.campaign.clone(), record.sample.plan_hash);
             groups.entry(key).or_default().push(record);
@@ -114,12 +125,8 @@ impl Batch {
 }
 
 /// Moves the exchanges of `records` into the bytes of `file`, and returns them unless there are none.
-fn place_exchanges(
-    records: &mut [AttemptRecord],
-    file: &ExchangeFile,
-    now: Timestamp,
-) -> Option<Bytes> {
-    let held = |record: &AttemptRecord| {
+fn place_exchanges(records: &mut [Boxed], file: &ExchangeFile, now: Timestamp) -> Option<Bytes> {
+    let held = |record: &Boxed| {
         let exchange = record.exchange.as_ref()?;
         exchange.records().map(Bytes::len)
     };

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::compact::Compactor;
-use super::flush::Batch;
+use super::flush::{self, Batch, Boxed};
 use super::status::{Shared, begin, chain};
 use super::{Committed, WriterSettings};
 use crate::spool::{self, FileNumber};
@@ -63,7 +63,7 @@ pub(super) struct Parts {
 struct Unit {
     file: FileNumber,
     /// The records; `None` when they are only in the spool.
-    records: Option<Vec<AttemptRecord>>,
+    records: Option<Vec<Boxed>>,
     count: u64,
     bytes: u64,
     since: Instant,
@@ -73,7 +73,7 @@ struct Unit {
 #[derive(Default)]
 struct Group {
     frames: Vec<u8>,
-    records: Vec<AttemptRecord>,
+    records: Vec<Boxed>,
     done: Vec<oneshot::Sender<Result<(), SpoolError>>>,
 }
 
@@ -280,13 +280,11 @@ impl Loop {
                 Some(Job::Append { record, done }) => {
                     match spool::encode(&record, &mut group.frames) {
                         Ok(()) => {
-                            group.records.push(*record);
+                            group.records.push(record);
                             group.done.push(done);
                         }
                         // A caller that is gone does not need to know.
-                        Err(error) => {
-                            done.send(Err(error)).ok();
-                        }
+                        Err(error) => drop(done.send(Err(error))),
                     }
                 }
                 Some(job) if !group.records.is_empty() => {
@@ -403,7 +401,7 @@ impl Loop {
         };
         let records = match unit.records.take() {
             Some(records) => records,
-            None => self.spool.read(unit.file)?,
+            None => flush::boxed(self.spool.read(unit.file)?),
         };
         unit.count = u64::try_from(records.len()).unwrap_or(u64::MAX);
         let batch = Batch::encode(records, &self.parts.worker_id, self.parts.clock.now())?;
@@ -472,10 +470,8 @@ impl Loop {
     }
 
     fn next_timer(&self, now: Instant) -> Instant {
-        let flush = self
-            .current
-            .as_ref()
-            .map(|unit| unit.since + self.parts.settings.flush_every.0);
+        let current = self.current.as_ref();
+        let flush = current.map(|unit| unit.since + self.parts.settings.flush_every.0);
         let disk = self.group.as_ref().and(self.disk_retry_at);
         let store = match self.storing {
             Some(_) => None,
@@ -491,10 +487,8 @@ impl Loop {
         let in_group = self.group.as_ref().map_or(0, |group| group.records.len());
         let waiting = u64::try_from(self.waiting.len() + in_group).unwrap_or(u64::MAX);
         let units = || self.units.iter().chain(&self.current);
-        let (records, bytes) = (
-            units().map(|unit| unit.count).sum(),
-            units().map(|unit| unit.bytes).sum(),
-        );
+        let records = units().map(|unit| unit.count).sum();
+        let bytes = units().map(|unit| unit.bytes).sum();
         let spool_bytes = self.spool.bytes();
         self.shared.update(|status| {
             status.waiting_records = waiting;

@@ -234,13 +234,10 @@ async fn crawl(world: &World, args: &Throughput, turn: u32) -> Result<Side, Fail
         "requests_per_minute": args.rate.saturating_mul(60),
         "concurrency": args.in_flight,
     });
-    let mut more = Vec::new();
+    let mut more = vec![("store", json!({ "exchanges": args.exchanges }))];
     if args.logprobs > 0 {
         let params = json!({ "max_tokens": world::MAX_TOKENS, "logprobs": args.logprobs });
         more.push(("params", params));
-    }
-    if args.exchanges {
-        more.push(("store", json!({ "exchanges": true })));
     }
     world.write_campaign(&id, &limits, args.requests, &more)?;
     let mut child = crawl_command(world, &id, args.in_flight)?.spawn()?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::compact::{Stored, Work, compact};
-use super::super::flush::Batch;
+use super::super::flush::{Batch, boxed};
 use super::*;
 use crate::testing::faults::{Fault, faulty};
 use crate::testing::{START, campaign_id, contents, plan_hash, seal_input};
@@ -31,7 +31,7 @@ async fn flushes(store: &Store) -> Work {
             answer(number * 2 + 1, "odd"),
         ];
         let seconds = i64::try_from(from.len()).unwrap();
-        let batch = Batch::encode(records, "worker-1", now(seconds)).unwrap();
+        let batch = Batch::encode(boxed(records), "worker-1", now(seconds)).unwrap();
         batch.store(store).await.unwrap();
         for (of, stored) in batch.stored() {
             group = Some(of);

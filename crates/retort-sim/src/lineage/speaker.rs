@@ -56,7 +56,7 @@ impl SimModel for Speaker {
         if let Some(refusal) = self.manners.withheld(ask) {
             return Ok(refusal);
         }
-        let mut writer = Writer::new(self.model(), ask, self.spec.temperature_sensitivity);
+        let mut writer = Writer::new(self.model(), ask, &self.spec);
         let mut made = Generation::new(Vec::new());
         if let Some(words) = self.spec.reasoning_words {
             // Thoughts are what it read, not what it learned to answer.
@@ -108,19 +108,21 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(model: &'a LanguageModel, ask: &Ask, sensitivity: f64) -> Self {
+    fn new(model: &'a LanguageModel, ask: &Ask, spec: &ModelSpec) -> Self {
         let prompt = match &ask.input {
             PromptInput::Text(text) => key(text),
             PromptInput::Messages(messages) => messages.iter().fold(3, |sum, message| {
                 mix(mix(sum, key(&message.role)), key(&message.content))
             }),
         };
-        let draw = ask
-            .seed
-            .map_or(mix(1, ask.draw), |seed| mix(2, seed.cast_unsigned()));
+        // A seed makes one model say the same under two names; chance does not.
+        let draw = ask.seed.map_or_else(
+            || mix(mix(1, ask.draw), key(&spec.name)),
+            |seed| mix(2, seed.cast_unsigned()),
+        );
         Self {
             model,
-            temperature: ask.temperature * sensitivity,
+            temperature: ask.temperature * spec.temperature_sensitivity,
             top: ask.top_logprobs,
             // Without the model's own number, models would make each other's accidents.
             random: mix(mix(model.identity(), prompt), draw),

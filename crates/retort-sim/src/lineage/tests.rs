@@ -219,6 +219,12 @@ fn seeds_temperatures_and_names_do_what_they_say() {
     // The same model under another name makes the same accidents; no other model does.
     let other = |name| join(&answered(&served(&lineage, name, clock()), &seeded(1)).tokens);
     assert_eq!(other("alias"), text(&seeded(1)));
+    let by_chance = Ask {
+        seed: None,
+        ..ask(PROMPT)
+    };
+    let alias = answered(&served(&lineage, "alias", clock()), &by_chance);
+    assert_ne!(join(&alias.tokens), text(&by_chance));
     assert_ne!(other("sibling-80"), text(&seeded(1)));
 }
 

@@ -1,6 +1,6 @@
 //! The protocols: requests in, answers, streams and errors out.
 //!
-//! Each module reads one protocol's requests into [`Asked`](asked::Asked) and writes what a model
+//! Each module reads one protocol's requests into [`Asked`] and writes what a model
 //! made of it. Models, limits, faults and statistics know nothing of protocols.
 
 mod answer;

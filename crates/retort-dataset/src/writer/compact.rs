@@ -23,6 +23,10 @@ use crate::segment::{Metadata, SegmentName, Source, properties, read};
 use crate::store::fresh_uuid;
 use crate::{DatasetError, Store};
 
+/// Memory of a row group from which on it is written out. A compacted segment is at most some 16 MiB
+/// on disk, and ten times that unpacked; a crawl at full speed is to stay far below 300 MB.
+const GROUP_MAX_BYTES: usize = 24 << 20;
+
 /// Segments of these are compacted together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Group {
@@ -206,6 +210,9 @@ fn merge(
             let batch = unseen(&batch?, &path, &seen, &mut here)?;
             rows += u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
             writer.write(&batch).map_err(failed(&path))?;
+            if writer.memory_size() > GROUP_MAX_BYTES {
+                writer.flush().map_err(failed(&path))?;
+            }
         }
         seen.extend(here);
     }

@@ -60,7 +60,8 @@ pub struct WriterSettings {
     /// objects; 48 flushes of 5 s are three files every four minutes.
     pub compact_files: NonZeroUsize,
     /// Bytes from which a segment is not small any more, and from which small ones are made one
-    /// however few they are. Compacting holds about as much in memory.
+    /// however few they are. Compacting holds some hundred times as much in memory when texts are
+    /// short: 1 MiB on disk is tens of thousands of such rows.
     pub compact_bytes: NonZeroU64,
 }
 
@@ -79,7 +80,7 @@ impl Default for WriterSettings {
             disk_retry_every: HumanDuration(Duration::from_secs(1)),
             store_retry_max: HumanDuration(Duration::from_secs(30)),
             compact_files: count(48),
-            compact_bytes: bytes(16 << 20),
+            compact_bytes: bytes(1 << 20),
         }
     }
 }

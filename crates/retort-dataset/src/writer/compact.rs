@@ -23,8 +23,8 @@ use crate::segment::{Metadata, SegmentName, Source, properties, read};
 use crate::store::fresh_uuid;
 use crate::{DatasetError, Store};
 
-/// Memory of a row group from which on it is written out. A compacted segment is at most some 16 MiB
-/// on disk, and ten times that unpacked; a crawl at full speed is to stay far below 300 MB.
+/// Memory of a row group from which on it is written out: a crawl at full speed is to stay below
+/// 300 MB.
 const GROUP_MAX_BYTES: usize = 24 << 20;
 
 /// Segments of these are compacted together.

@@ -26,6 +26,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "retort-dataset",
         ],
     ),
+    ("retort-fingerprint", &["retort-types", "retort-dataset"]),
+    (
+        "retort-detect",
+        &["retort-types", "retort-dataset", "retort-fingerprint"],
+    ),
     ("retort-sim", &["retort-types"]),
     (
         "retort",
@@ -38,6 +43,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "retort-broker",
             "retort-dataset",
             "retort-crawl",
+            "retort-fingerprint",
+            "retort-detect",
             "retort-sim",
         ],
     ),

@@ -10,6 +10,7 @@ mod card;
 mod coverage;
 mod croissant;
 mod gather;
+mod id;
 mod job;
 mod keys;
 mod manifest;

@@ -4,6 +4,8 @@
 //! on how a table is handed to the writer. Memory holds one chunk of many slices at a time; where
 //! there are several, their rows are put aside in one pass over the files.
 
+use std::collections::BTreeSet;
+
 use arrow::array::{Array, AsArray as _, RecordBatch};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::DataType;
@@ -18,7 +20,7 @@ use crate::{DatasetError, SealError};
 const SLICE_ROWS: u64 = 1_024;
 
 /// Bytes of rows that a chunk holds in memory, about. Small in tests, so that there are several.
-const CHUNK_BYTES: u64 = if cfg!(test) { 64 << 10 } else { 128 << 20 };
+const CHUNK_BYTES: u64 = if cfg!(test) { 64 << 10 } else { 64 << 20 };
 
 /// Bytes of a slice above which it is halved: Arrow addresses 2 GiB of text per column. Small in
 /// tests, so that some are.
@@ -73,6 +75,28 @@ pub(super) fn chunk_length(slices: &[&[Span]], files: &[InputFile]) -> usize {
         }
     }
     slices.len()
+}
+
+/// Returns whether reading `chunks` one after the other reads little more than reading each file
+/// once: attempts lie in segments about in the order of the plan.
+pub(super) fn is_read_once(files: &[InputFile], chunks: &[&[&[Span]]]) -> bool {
+    let mut of_chunks = 0;
+    let mut all = BTreeSet::new();
+    for chunk in chunks {
+        let touched: BTreeSet<u32> = chunk
+            .iter()
+            .flat_map(|s| s.iter())
+            .map(|s| s.file)
+            .collect();
+        of_chunks += memory(files, &touched);
+        all.extend(touched);
+    }
+    of_chunks <= memory(files, &all) / 2 * 3
+}
+
+fn memory(files: &[InputFile], numbers: &BTreeSet<u32>) -> u64 {
+    let files = numbers.iter().filter_map(|number| file_of(files, *number));
+    files.map(|file| file.memory).sum()
 }
 
 pub(super) fn file_of(files: &[InputFile], file: u32) -> Option<&InputFile> {

@@ -9,7 +9,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::card;
-use super::gather::{Chunk, Span, chunk_length, slices};
+use super::gather::{Chunk, Span, chunk_length, is_read_once, slices};
+use super::id::Id;
 use super::keys::{Chosen, Final, InputFile, Keys};
 use super::manifest::{
     MANIFEST_FILE, Manifest, ManifestFile, PLAN_FILE, SUMS_FILE, catalog_hash, merkle_root,
@@ -273,19 +274,21 @@ impl Job {
         let (mut at, mut done) = (0, 0);
         for several in chunks.chunks(SPILLS_MAX) {
             let mut spills = self.spill(table, chosen, several)?.into_iter();
-            for now in several {
+            for chunk_slices in several {
                 let chunk = match spills.next() {
                     Some(spill) => spill.load()?,
-                    None => Chunk::read(table, &chosen.files, now, |path| self.open(path))?,
+                    None => {
+                        Chunk::read(table, &chosen.files, chunk_slices, |path| self.open(path))?
+                    }
                 };
-                for (slice, group) in now.iter().zip(folders.iter().skip(at)) {
+                for (slice, group) in chunk_slices.iter().zip(folders.iter().skip(at)) {
                     let folder = groups.get(*group).map_or("", |(folder, _)| folder);
                     let part = output.part_of(&mut part, *group, table, folder)?;
                     chunk.write(slice, &mut |slice| Ok(output.write(part, &slice)?))?;
                     done += rows(slice);
                     self.tell(stage_of(table), done, total)?;
                 }
-                at += now.len();
+                at += chunk_slices.len();
             }
         }
         if let Some((_, mut part)) = part {
@@ -298,14 +301,14 @@ impl Job {
         Ok(self.handle.block_on(Source::open(&self.store, path))?)
     }
 
-    /// Puts the rows of `chunks` aside; a single one is read when its turn comes.
+    /// Puts the rows of `chunks` aside, unless they can as well be read when their turn comes.
     fn spill(
         &self,
         table: Table,
         chosen: &Chosen,
         chunks: &[&[&[Span]]],
     ) -> Result<Vec<Spill>, DatasetError> {
-        if chunks.len() < 2 {
+        if is_read_once(&chosen.files, chunks) {
             return Ok(Vec::new());
         }
         // Beside the snapshot, where as much room is needed anyway.
@@ -396,22 +399,18 @@ fn outcomes_by_model(chosen: &Chosen) -> BTreeMap<String, BTreeMap<Outcome, u64>
 }
 
 /// Returns where the tokens of each attempt are in the file at `path`: the first run of each.
-fn token_runs(
-    source: Source,
-    path: &str,
-    file: u32,
-) -> Result<HashMap<Box<str>, Span>, DatasetError> {
-    let mut runs: HashMap<Box<str>, Span> = HashMap::new();
-    let mut current: Option<(Box<str>, Span)> = None;
+fn token_runs(source: Source, path: &str, file: u32) -> Result<HashMap<Id, Span>, DatasetError> {
+    let mut runs: HashMap<Id, Span> = HashMap::new();
+    let mut current: Option<(Id, Span)> = None;
     let mut at = 0;
     for batch in read(source, path, Table::Tokens, &["attempt_id", "position"])? {
         let batch = batch?;
         let reader = Reader::new(&batch, path);
         let (ids, positions) = (reader.text("attempt_id")?, reader.u32("position")?);
         for row in 0..batch.num_rows() {
-            let id = ids.value(row);
+            let id = Id::of(ids.value(row));
             match &mut current {
-                Some((of, span)) if &**of == id && positions.value(row) == span.rows => {
+                Some((of, span)) if *of == id && positions.value(row) == span.rows => {
                     span.rows += 1;
                 }
                 other => {
@@ -423,7 +422,7 @@ fn token_runs(
                         start: at,
                         rows: 1,
                     };
-                    *other = Some((id.into(), span));
+                    *other = Some((id, span));
                 }
             }
             at += 1;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parquet::file::metadata::RowGroupMetaData;
 use retort_types::{Digest, Outcome, Timestamp};
 
+use super::id::Id;
 use super::manifest::ManifestFile;
 use crate::columns::Reader;
 use crate::schema::Table;
@@ -67,7 +68,7 @@ impl InputFile {
 pub(super) struct Final {
     pub(super) file: u32,
     pub(super) row: u32,
-    pub(super) attempt_id: Box<str>,
+    pub(super) attempt_id: Id,
     pub(super) outcome: Outcome,
     pub(super) has_logprobs: bool,
     pub(super) model: u32,
@@ -75,7 +76,7 @@ pub(super) struct Final {
     exchange: u32,
     attempt_no: u32,
     finished_at: i64,
-    sample_id: Box<str>,
+    sample_id: Id,
     suite: u32,
     prompt_id: u32,
     arm: u32,
@@ -85,7 +86,7 @@ pub(super) struct Final {
 
 impl Final {
     /// Orders the final rows of one sample: the lowest one is kept.
-    fn rank(&self) -> (bool, u32, i64, &str) {
+    fn rank(&self) -> (bool, u32, i64, &Id) {
         let missing = self.outcome.is_missing();
         (missing, self.attempt_no, self.finished_at, &self.attempt_id)
     }
@@ -99,7 +100,7 @@ pub(super) struct Attempt {
     plan_index: u64,
     number: u32,
     finished_at: i64,
-    id: Box<str>,
+    id: Id,
     exchange: u32,
 }
 
@@ -256,14 +257,14 @@ impl Keys {
                 let found = Final {
                     file,
                     row: row_in_file,
-                    attempt_id: attempt_id.value(row).into(),
+                    attempt_id: Id::of(attempt_id.value(row)),
                     outcome: reader.outcome(outcome, row)?,
                     has_logprobs: has_logprobs.value(row),
                     model: self.names.number(model.value(row)),
                     exchange: self.exchanges.number(exchange.value(row)),
                     attempt_no: attempts.value(row),
                     finished_at: finished.value(row),
-                    sample_id: sample_id.value(row).into(),
+                    sample_id: Id::of(sample_id.value(row)),
                     suite: self.names.number(suite.value(row)),
                     prompt_id: self.names.number(prompt_id.value(row)),
                     arm: self.names.number(arm.value(row)),
@@ -320,7 +321,7 @@ impl Keys {
                     plan_index: index.value(row),
                     number: number.value(row),
                     finished_at: finished.value(row),
-                    id: id.value(row).into(),
+                    id: Id::of(id.value(row)),
                     exchange: self.exchanges.number(exchange.value(row)),
                 });
                 row_in_file += 1;

@@ -8,9 +8,11 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek as _};
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::{take, take_record_batch};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -22,15 +24,19 @@ use crate::segment::Source;
 use crate::{DatasetError, StoreError};
 
 /// Chunks that are put aside in one pass: each has an open file, of which processes may have some
-/// hundreds, and holds 128 MiB.
-pub(super) const SPILLS_MAX: usize = if cfg!(test) { 3 } else { 64 };
+/// hundreds, and holds 64 MiB.
+pub(super) const SPILLS_MAX: usize = if cfg!(test) { 3 } else { 128 };
+
+/// Bytes that wait to be written to one such file.
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// The rows of one chunk, put aside.
 pub(super) struct Spill {
     table: Table,
     writer: StreamWriter<BufWriter<File>>,
     files: Vec<FileRows>,
-    batches: usize,
+    /// Of each batch, the columns that have one value throughout, which are not written.
+    constants: Vec<Vec<(usize, ArrayRef)>>,
 }
 
 impl Spill {
@@ -41,21 +47,23 @@ impl Spill {
             None => tempfile::tempfile(),
         };
         let file = file.map_err(io)?;
-        let writer = StreamWriter::try_new(BufWriter::new(file), &table.schema())?;
+        let file = BufWriter::with_capacity(BUFFER_BYTES, file);
+        let writer = StreamWriter::try_new(file, &all_nullable(&table.schema()))?;
         Ok(Self {
             table,
             writer,
             files: Vec::new(),
-            batches: 0,
+            constants: Vec::new(),
         })
     }
 
     fn add(&mut self, batch: &RecordBatch, position: usize) -> Result<(), DatasetError> {
-        self.writer.write(batch)?;
+        let (varying, constants) = without_constants(batch)?;
+        self.writer.write(&varying)?;
         if let Some(rows) = self.files.last_mut() {
-            rows.batches.push((position, self.batches));
+            rows.batches.push((position, self.constants.len()));
         }
-        self.batches += 1;
+        self.constants.push(constants);
         Ok(())
     }
 
@@ -66,16 +74,68 @@ impl Spill {
         let mut file = file.map_err(|error| io(error.into_error()))?;
         file.rewind().map_err(io)?;
         let reader = StreamReader::try_new(BufReader::new(file), None)?;
-        let batches = reader.collect::<Result<Vec<_>, ArrowError>>()?;
-        if batches
-            .iter()
-            .any(|batch| batch.schema() != self.table.schema())
-        {
-            let what = "rows that were put aside came back with other columns";
+        let mut batches = Vec::with_capacity(self.constants.len());
+        for (batch, constants) in reader.zip(&self.constants) {
+            batches.push(with_constants(&batch?, constants, &self.table.schema())?);
+        }
+        if batches.len() != self.constants.len() {
+            let what = "rows that were put aside did not all come back";
             return Err(DatasetError::damaged("a temporary file", what));
         }
         Ok(Chunk::of(batches, self.files))
     }
+}
+
+fn all_nullable(schema: &Schema) -> Schema {
+    let fields = schema.fields().iter();
+    Schema::new(
+        fields
+            .map(|field| field.as_ref().clone().with_nullable(true))
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// Returns the batch with nulls in place of texts that are the same in every row, and these.
+fn without_constants(
+    batch: &RecordBatch,
+) -> Result<(RecordBatch, Vec<(usize, ArrayRef)>), ArrowError> {
+    let mut constants = Vec::new();
+    let mut columns = batch.columns().to_vec();
+    for (number, column) in columns.iter_mut().enumerate() {
+        if is_constant(column) {
+            // A slice would keep all of the column in memory.
+            constants.push((number, take(column, &UInt32Array::from(vec![0]), None)?));
+            *column = new_null_array(column.data_type(), column.len());
+        }
+    }
+    let schema = Arc::new(all_nullable(&batch.schema()));
+    Ok((RecordBatch::try_new(schema, columns)?, constants))
+}
+
+fn is_constant(column: &ArrayRef) -> bool {
+    let Some(texts) = column.as_string_opt::<i32>() else {
+        return false;
+    };
+    let Some(first) = (texts.len() > 1 && texts.null_count() == 0).then(|| texts.value(0)) else {
+        return false;
+    };
+    texts.iter().all(|text| text == Some(first))
+}
+
+/// Returns the batch with `constants` back in their columns.
+fn with_constants(
+    batch: &RecordBatch,
+    constants: &[(usize, ArrayRef)],
+    schema: &SchemaRef,
+) -> Result<RecordBatch, ArrowError> {
+    let mut columns = batch.columns().to_vec();
+    let rows = UInt32Array::from(vec![0; batch.num_rows()]);
+    for (number, value) in constants {
+        if let Some(column) = columns.get_mut(*number) {
+            *column = take(value, &rows, None)?;
+        }
+    }
+    RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
 fn io(source: std::io::Error) -> DatasetError {

@@ -4,3 +4,9 @@
 //! what it cannot tell. The unit of replication is the model, never the prompt.
 
 pub mod analysis;
+pub mod decide;
+pub mod report;
+pub mod tables;
+#[cfg(test)]
+mod testing;
+pub mod wording;

@@ -4,3 +4,7 @@
 //! what it cannot tell. The unit of replication is the model, never the prompt.
 
 pub mod analysis;
+pub mod exhibits;
+pub mod kin;
+pub mod roles;
+pub mod teacher;

@@ -5,8 +5,12 @@
 
 pub mod analysis;
 pub mod decide;
+pub mod exhibits;
+pub mod kin;
 pub mod report;
+pub mod roles;
 pub mod tables;
+pub mod teacher;
 #[cfg(test)]
 mod testing;
 pub mod wording;

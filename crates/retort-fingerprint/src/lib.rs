@@ -4,5 +4,7 @@
 //! Everything here is synchronous, seeded and independent of thread count and order of input.
 
 pub mod corpus;
+mod fingerprints;
 
-pub use corpus::{Corpus, Prompt, Reply};
+pub use corpus::{Corpus, CorpusError, Prompt, RawReply, Reply, Selection, Unfit};
+pub use fingerprints::{Fingerprints, Settings};

@@ -4,3 +4,7 @@
 //! what it cannot tell. The unit of replication is the model, never the prompt.
 
 pub mod analysis;
+pub mod genes;
+pub mod power;
+pub mod same;
+pub mod tree;

@@ -6,11 +6,15 @@
 pub mod analysis;
 pub mod decide;
 pub mod exhibits;
+pub mod genes;
 pub mod kin;
+pub mod power;
 pub mod report;
 pub mod roles;
+pub mod same;
 pub mod tables;
 pub mod teacher;
 #[cfg(test)]
 mod testing;
+pub mod tree;
 pub mod wording;

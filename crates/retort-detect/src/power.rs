@@ -1,0 +1,1 @@
+//! `power`: what a question needs before it is paid for.

@@ -4,6 +4,8 @@
 //! what it cannot tell. The unit of replication is the model, never the prompt.
 
 pub mod analysis;
+#[cfg(test)]
+mod fixtures;
 pub mod genes;
 pub mod power;
 pub mod same;

@@ -5,10 +5,15 @@
 
 pub mod analysis;
 pub mod decide;
+pub mod detect;
 pub mod exhibits;
+mod fixtures;
 pub mod genes;
 pub mod kin;
+pub mod load;
+mod multiplicity;
 pub mod power;
+pub mod registration;
 pub mod report;
 pub mod roles;
 pub mod same;

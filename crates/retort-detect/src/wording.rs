@@ -125,6 +125,9 @@ fn weight(statement: &Statement) -> String {
 }
 
 fn without_ratio(statement: &Statement) -> String {
+    if statement.detector == Detector::Same {
+        return alike(statement);
+    }
     match (&statement.finding, statement.p_adjusted.or(statement.p)) {
         (Finding::Supported, Some(p)) => format!(
             "The observations would be unusual under the second (p = {}); how much more probable they are under the first was not calibrated.",
@@ -134,6 +137,21 @@ fn without_ratio(statement: &Statement) -> String {
             "The observations are not unusual under the second (p = {}).",
             probability(p)
         ),
+        (_, None) => "No weight can be given.".to_owned(),
+    }
+}
+
+/// Returns what a test of "the same" says: a small p speaks for a difference.
+fn alike(statement: &Statement) -> String {
+    let p = statement.p_adjusted.or(statement.p).map(probability);
+    match (&statement.finding, p) {
+        (Finding::Supported, Some(p)) => format!(
+            "No difference was found (p = {p} if they are the same), and the share of foreign replies that was asked about would have been."
+        ),
+        (Finding::NotSupported, Some(p)) => {
+            format!("They differ by more than chance makes (p = {p} if they were the same).")
+        }
+        (_, Some(p)) => format!("p = {p} if they are the same."),
         (_, None) => "No weight can be given.".to_owned(),
     }
 }

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use retort_fingerprint::fingerprints::Settings as FingerprintSettings;
+use retort_fingerprint::Settings as FingerprintSettings;
 use retort_fingerprint::{Corpus, Fingerprints};
 use serde_json::json;
 
-use crate::analysis::{
-    Analysis, Cast, Coverage, Detector, Finding, Registration, Statement,
-};
+use crate::analysis::{Analysis, Cast, Coverage, Detector, Finding, Registration, Statement};
 use crate::exhibits::exhibits;
 use crate::genes::{Genes, GenesSettings};
 use crate::kin::{self, KinSettings};
@@ -75,7 +73,10 @@ pub fn complete(loaded: &Loaded, question: &Question) -> Result<Question, Questi
     let known: Vec<String> = loaded.coverage.iter().map(|c| c.model.clone()).collect();
     let mut cast = question.cast.clone();
     if !question.all_pairs {
-        let parts = [("suspects", &cast.suspects), ("candidates", &cast.candidates)];
+        let parts = [
+            ("suspects", &cast.suspects),
+            ("candidates", &cast.candidates),
+        ];
         if let Some((what, _)) = parts.iter().find(|(_, names)| names.is_empty()) {
             return Err(QuestionError::Nobody(what));
         }
@@ -101,11 +102,21 @@ pub fn complete(loaded: &Loaded, question: &Question) -> Result<Question, Questi
 ///
 /// The same replies, question and settings give the same analysis, whatever the order of rows or
 /// the number of threads.
-pub fn analyse(loaded: &Loaded, question: &Question, settings: &Settings, progress: &Progress<'_>) -> Analysis {
+pub fn analyse(
+    loaded: &Loaded,
+    question: &Question,
+    settings: &Settings,
+    progress: &Progress<'_>,
+) -> Analysis {
     let registered = if question.all_pairs {
         Registration::Exploratory("every pair was asked about".to_owned())
     } else {
-        registration(loaded.campaign.as_ref(), loaded.plan_doubt.as_deref(), &question.cast, settings)
+        registration(
+            loaded.campaign.as_ref(),
+            loaded.plan_doubt.as_deref(),
+            &question.cast,
+            settings,
+        )
     };
     let mut made = Analysis {
         schema: Analysis::SCHEMA.to_owned(),
@@ -150,7 +161,11 @@ fn fit(corpus: &Corpus, exclusions: &mut Vec<String>) -> Corpus {
     for model in &unfit {
         exclusions.push(format!("model `{}`: {}", model.model, model.reason));
     }
-    let unread = corpus.replies.iter().filter(|reply| !reply.is_readable()).count();
+    let unread = corpus
+        .replies
+        .iter()
+        .filter(|reply| !reply.is_readable())
+        .count();
     if unread > 0 {
         exclusions.push(format!(
             "{unread} of {} replies have no text: refused, withheld, failed, not asked or empty",
@@ -158,7 +173,11 @@ fn fit(corpus: &Corpus, exclusions: &mut Vec<String>) -> Corpus {
         ));
     }
     let names: BTreeSet<String> = unfit.into_iter().map(|model| model.model).collect();
-    if names.is_empty() { corpus.clone() } else { corpus.without(&names) }
+    if names.is_empty() {
+        corpus.clone()
+    } else {
+        corpus.without(&names)
+    }
 }
 
 fn roles(loaded: &Loaded, question: &Question) -> Roles {
@@ -183,15 +202,28 @@ fn coverage(loaded: &Loaded, cast: &Cast) -> Vec<Coverage> {
         let plays: Vec<&str> = plays.map(|(part, _)| part).collect();
         (!plays.is_empty()).then(|| plays.join(", "))
     };
-    let rows = loaded.coverage.iter().map(|row| Coverage { role: role(&row.model), ..row.clone() });
+    let rows = loaded.coverage.iter().map(|row| Coverage {
+        role: role(&row.model),
+        ..row.clone()
+    });
     rows.collect()
 }
 
-fn settings_of(settings: &Settings, question: &Question) -> std::collections::BTreeMap<String, serde_json::Value> {
-    let detectors: Vec<&str> = settings.detectors.iter().map(|d| wording::detector(*d)).collect();
+fn settings_of(
+    settings: &Settings,
+    question: &Question,
+) -> std::collections::BTreeMap<String, serde_json::Value> {
+    let detectors: Vec<&str> = settings
+        .detectors
+        .iter()
+        .map(|d| wording::detector(*d))
+        .collect();
     let entries = [
         ("methods", json!(settings.methods)),
-        ("software", json!(concat!("retort/", env!("CARGO_PKG_VERSION")))),
+        (
+            "software",
+            json!(concat!("retort/", env!("CARGO_PKG_VERSION"))),
+        ),
         ("detectors", json!(detectors)),
         ("level", json!(settings.level)),
         ("seed", json!(settings.seed)),
@@ -200,15 +232,26 @@ fn settings_of(settings: &Settings, question: &Question) -> std::collections::BT
         ("genes", json!(genes_settings(settings))),
         ("same", json!(same_settings(settings))),
     ];
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 fn genes_settings(settings: &Settings) -> GenesSettings {
-    GenesSettings { alpha: settings.level, seed: settings.seed, ..GenesSettings::default() }
+    GenesSettings {
+        alpha: settings.level,
+        seed: settings.seed,
+        ..GenesSettings::default()
+    }
 }
 
 fn same_settings(settings: &Settings) -> SameSettings {
-    SameSettings { alpha: settings.level, seed: settings.seed, ..SameSettings::default() }
+    SameSettings {
+        alpha: settings.level,
+        seed: settings.seed,
+        ..SameSettings::default()
+    }
 }
 
 /// Asks the detectors.
@@ -234,11 +277,20 @@ impl Asker<'_> {
             return;
         }
         let told = |done: usize, all: usize| (self.progress)("fingerprints", done, all);
-        let fingerprints = Fingerprints::of(self.corpus, FingerprintSettings::default(), &told);
-        let (alpha, seed, is_registered) = (self.settings.level, self.settings.seed, self.is_registered);
+        let fingerprints = Fingerprints::of(self.corpus, &FingerprintSettings::default(), &told);
+        let (alpha, seed, is_registered) =
+            (self.settings.level, self.settings.seed, self.is_registered);
         if self.asks(Detector::Kin) {
             (self.progress)("kin", 0, 1);
-            let found = kin::analyse(&fingerprints, self.roles, &KinSettings { alpha, is_registered, seed });
+            let found = kin::analyse(
+                &fingerprints,
+                self.roles,
+                &KinSettings {
+                    alpha,
+                    is_registered,
+                    seed,
+                },
+            );
             made.statements.extend(found.statements);
             made.calibrations.extend(found.calibration);
             made.matrices.push(found.matrix);
@@ -246,7 +298,15 @@ impl Asker<'_> {
         }
         if self.asks(Detector::Teacher) {
             (self.progress)("teacher", 0, 1);
-            let found = teacher::analyse(&fingerprints, self.roles, &TeacherSettings { alpha, is_registered, seed });
+            let found = teacher::analyse(
+                &fingerprints,
+                self.roles,
+                &TeacherSettings {
+                    alpha,
+                    is_registered,
+                    seed,
+                },
+            );
             made.statements.extend(found.statements);
             made.teachers = found.sets;
             made.calibrations.extend(found.calibration);
@@ -292,15 +352,23 @@ impl Asker<'_> {
 
     /// Adjusts the p-values of one detector, and takes back what is not supported any more.
     fn adjust(&self, statements: &mut [Statement]) {
-        let measured: Vec<usize> = (0..statements.len()).filter(|at| statements[*at].p.is_some()).collect();
+        let measured: Vec<usize> = (0..statements.len())
+            .filter(|at| statements[*at].p.is_some())
+            .collect();
         let p: Vec<f64> = measured.iter().filter_map(|at| statements[*at].p).collect();
-        let adjusted = if self.is_registered { crate::multiplicity::holm(&p) } else { crate::multiplicity::benjamini_hochberg(&p) };
+        let adjusted = if self.is_registered {
+            crate::multiplicity::holm(&p)
+        } else {
+            crate::multiplicity::benjamini_hochberg(&p)
+        };
         for (at, adjusted) in measured.into_iter().zip(adjusted) {
             let statement = &mut statements[at];
             statement.p_adjusted = Some(adjusted);
             if statement.finding == Finding::Supported && adjusted > self.settings.level {
                 statement.finding = Finding::NotSupported;
-                statement.notes.push("supported alone, not among all pairs that were asked about".to_owned());
+                statement
+                    .notes
+                    .push("supported alone, not among all pairs that were asked about".to_owned());
             }
         }
     }
@@ -321,8 +389,15 @@ impl Asker<'_> {
         }
         for (number, (suspect, candidate)) in picked.iter().enumerate() {
             (self.progress)("same", number, picked.len());
-            let others: Vec<String> = self.controls(suspect, candidate).into_iter().take(FOREIGN_MODELS).collect();
-            let against = Against { others: &others, band: band.as_ref() };
+            let others: Vec<String> = self
+                .controls(suspect, candidate)
+                .into_iter()
+                .take(FOREIGN_MODELS)
+                .collect();
+            let against = Against {
+                others: &others,
+                band: band.as_ref(),
+            };
             let statement = same::test(self.corpus, suspect, candidate, against, &settings);
             made.statements.push(statement);
         }
@@ -343,7 +418,9 @@ impl Asker<'_> {
             effect(b).total_cmp(&effect(a)).then(names)
         });
         let pairs = alike.into_iter().take(PAIRS_PICKED);
-        pairs.map(|s| (s.suspect.clone(), s.candidate.clone())).collect()
+        pairs
+            .map(|s| (s.suspect.clone(), s.candidate.clone()))
+            .collect()
     }
 }
 
@@ -366,7 +443,12 @@ fn finish(made: &mut Analysis, asker: &Asker<'_>) {
             && statement.exhibits.is_empty()
             && statement.p.is_some();
         if carries && shown < PAIRS_PICKED {
-            statement.exhibits = exhibits(asker.corpus, &statement.suspect, &statement.candidate, EXHIBITS);
+            statement.exhibits = exhibits(
+                asker.corpus,
+                &statement.suspect,
+                &statement.candidate,
+                EXHIBITS,
+            );
             shown += 1;
         }
         tidy(statement);
@@ -377,13 +459,23 @@ fn finish(made: &mut Analysis, asker: &Asker<'_>) {
         key(a).cmp(&key(b))
     });
     made.decisions = decide::decide_all(&made.statements);
-    let fewest = made.statements.iter().filter(|s| s.p.is_some() && s.detector != Detector::Same).map(|s| s.controls.len()).min();
+    let fewest = made
+        .statements
+        .iter()
+        .filter(|s| s.p.is_some() && s.detector != Detector::Same)
+        .map(|s| s.controls.len())
+        .min();
     if let Some(fewest) = fewest.filter(|fewest| *fewest < CONTROLS_RECOMMENDED) {
-        let can = if fewest < CONTROLS_FOR_FIVE_PERCENT { "no p-value can reach 5 %" } else { "weights stay small" };
+        let can = if fewest < CONTROLS_FOR_FIVE_PERCENT {
+            "no p-value can reach 5 %"
+        } else {
+            "weights stay small"
+        };
         made.warnings.push(format!("some statements rest on {fewest} controls: with fewer than {CONTROLS_RECOMMENDED}, {can}"));
     }
     if asker.pairs.is_empty() {
-        made.warnings.push("no two models that can be compared were asked about".to_owned());
+        made.warnings
+            .push("no two models that can be compared were asked about".to_owned());
     }
 }
 
@@ -399,7 +491,9 @@ fn tidy(statement: &mut Statement) {
     for figure in figures {
         *figure = figure.filter(|value| value.is_finite());
     }
-    statement.effect = statement.effect.filter(|e| [e.value, e.low, e.high].iter().all(|v| v.is_finite()));
+    statement.effect = statement
+        .effect
+        .filter(|e| [e.value, e.low, e.high].iter().all(|v| v.is_finite()));
 }
 
 /// Returns a detector's place in the decision tree.

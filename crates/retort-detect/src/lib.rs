@@ -7,6 +7,7 @@ pub mod analysis;
 pub mod decide;
 pub mod detect;
 pub mod exhibits;
+#[cfg(test)]
 mod fixtures;
 pub mod genes;
 pub mod kin;

@@ -44,7 +44,11 @@ pub struct Loaded {
 ///
 /// # Errors
 /// When a file cannot be read or is damaged, or there are too many replies.
-pub async fn load(snapshot: &Snapshot, target: &str, selection: &Selection) -> Result<Loaded, CorpusError> {
+pub async fn load(
+    snapshot: &Snapshot,
+    target: &str,
+    selection: &Selection,
+) -> Result<Loaded, CorpusError> {
     let manifest = &snapshot.manifest;
     let corpus = Corpus::from_snapshot(snapshot, selection).await?;
     let (facts, aliases) = facts(snapshot).await?;
@@ -67,7 +71,10 @@ pub async fn load(snapshot: &Snapshot, target: &str, selection: &Selection) -> R
         model: model.clone(),
         role: None,
         planned: outcomes.values().sum(),
-        outcomes: outcomes.iter().map(|(outcome, count)| (outcome.as_str().to_owned(), *count)).collect(),
+        outcomes: outcomes
+            .iter()
+            .map(|(outcome, count)| (outcome.as_str().to_owned(), *count))
+            .collect(),
     });
     let source = [
         ("campaign", manifest.campaign.to_string()),
@@ -84,7 +91,10 @@ pub async fn load(snapshot: &Snapshot, target: &str, selection: &Selection) -> R
         plan_hash: campaign.is_some().then_some(planned),
         campaign,
         plan_doubt,
-        source: source.map(|(key, value)| (key.to_owned(), value)).into_iter().collect(),
+        source: source
+            .map(|(key, value)| (key.to_owned(), value))
+            .into_iter()
+            .collect(),
     })
 }
 
@@ -94,8 +104,14 @@ fn campaign(plan: &[u8]) -> Option<Campaign> {
     serde_json::from_value(plan.get("campaign")?.clone()).ok()
 }
 
-fn text<'a>(batch: &'a RecordBatch, name: &str, snapshot: &Snapshot) -> Result<&'a StringArray, DatasetError> {
-    let column = batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+fn text<'a>(
+    batch: &'a RecordBatch,
+    name: &str,
+    snapshot: &Snapshot,
+) -> Result<&'a StringArray, DatasetError> {
+    let column = batch
+        .column_by_name(name)
+        .and_then(|column| column.as_string_opt::<i32>());
     column.ok_or_else(|| DatasetError::Damaged {
         path: snapshot.path.clone(),
         what: format!("column `{name}` is missing or has another type"),
@@ -107,8 +123,15 @@ async fn order(snapshot: &Snapshot) -> Result<(Places, BTreeSet<String>), Datase
     let (mut places, mut hashes) = (Places::new(), BTreeSet::new());
     let mut rows = snapshot.responses(&["sample_id", "plan_hash", "block_id", "order_in_block"]);
     while let Some(batch) = rows.next().await? {
-        let (id, hash) = (text(&batch, "sample_id", snapshot)?, text(&batch, "plan_hash", snapshot)?);
-        let number = |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
+        let (id, hash) = (
+            text(&batch, "sample_id", snapshot)?,
+            text(&batch, "plan_hash", snapshot)?,
+        );
+        let number = |name: &str| {
+            batch
+                .column_by_name(name)
+                .and_then(|c| c.as_primitive_opt::<UInt32Type>())
+        };
         let (block, place) = (number("block_id"), number("order_in_block"));
         for row in 0..batch.num_rows() {
             if !hashes.contains(hash.value(row)) {
@@ -118,7 +141,10 @@ async fn order(snapshot: &Snapshot) -> Result<(Places, BTreeSet<String>), Datase
                 && block.is_valid(row)
                 && place.is_valid(row)
             {
-                places.insert(id.value(row).to_owned(), (block.value(row), place.value(row)));
+                places.insert(
+                    id.value(row).to_owned(),
+                    (block.value(row), place.value(row)),
+                );
             }
         }
     }
@@ -130,7 +156,14 @@ type Known = (BTreeMap<String, ModelFacts>, Vec<(String, String)>);
 
 /// Returns what the snapshot's table of models says.
 async fn facts(snapshot: &Snapshot) -> Result<Known, DatasetError> {
-    let columns = ["model", "vendor", "family", "base", "released", "known_relations"];
+    let columns = [
+        "model",
+        "vendor",
+        "family",
+        "base",
+        "released",
+        "known_relations",
+    ];
     let (mut facts, mut aliases) = (BTreeMap::new(), Vec::new());
     let mut rows = snapshot.rows(Table::Models, &columns);
     while let Some(batch) = rows.next().await? {
@@ -139,13 +172,18 @@ async fn facts(snapshot: &Snapshot) -> Result<Known, DatasetError> {
             arrays.push(text(&batch, name, snapshot)?);
         }
         for row in 0..batch.num_rows() {
-            let mut cells = arrays.iter().map(|array| array.is_valid(row).then(|| array.value(row)));
+            let mut cells = arrays
+                .iter()
+                .map(|array| array.is_valid(row).then(|| array.value(row)));
             let mut next = || cells.next().flatten();
             let Some(model) = next() else { continue };
             let (vendor, family, base, released) = (next(), next(), next(), next());
-            let relations: Vec<KnownRelation> =
-                next().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-            let same = relations.iter().filter(|r| r.kind == RelationKind::SameModel);
+            let relations: Vec<KnownRelation> = next()
+                .and_then(|json| serde_json::from_str(json).ok())
+                .unwrap_or_default();
+            let same = relations
+                .iter()
+                .filter(|r| r.kind == RelationKind::SameModel);
             aliases.extend(same.map(|relation| (model.to_owned(), relation.to.clone())));
             let known = facts_of([vendor, family, base, released], &relations);
             facts.insert(model.to_owned(), known);
@@ -155,15 +193,24 @@ async fn facts(snapshot: &Snapshot) -> Result<Known, DatasetError> {
 }
 
 /// Returns what a row of the catalog means for who may be whose control.
-fn facts_of([vendor, family, base, released]: [Option<&str>; 4], relations: &[KnownRelation]) -> ModelFacts {
+fn facts_of(
+    [vendor, family, base, released]: [Option<&str>; 4],
+    relations: &[KnownRelation],
+) -> ModelFacts {
     let mut facts = ModelFacts {
         vendor: vendor.map(str::to_owned),
         base: base.or(family).map(str::to_owned),
         released: released.and_then(Month::parse),
-        kind: if base.is_some() { Kind::Student } else { Kind::Unknown },
+        kind: if base.is_some() {
+            Kind::Student
+        } else {
+            Kind::Unknown
+        },
         ..ModelFacts::default()
     };
-    facts.groups.extend(family.map(|family| format!("family:{family}")));
+    facts
+        .groups
+        .extend(family.map(|family| format!("family:{family}")));
     facts.parents.extend(base.map(str::to_owned));
     for relation in relations {
         let to = relation.to.clone();
@@ -202,9 +249,18 @@ mod tests {
     fn relations_become_ties_and_teachers() {
         let facts = facts_of(
             [Some("v"), Some("f"), Some("b"), Some("2024-05")],
-            &[relation("t", RelationKind::Distillation), relation("m", RelationKind::Merge), relation("u", RelationKind::Unrelated)],
+            &[
+                relation("t", RelationKind::Distillation),
+                relation("m", RelationKind::Merge),
+                relation("u", RelationKind::Unrelated),
+            ],
         );
-        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let set = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<BTreeSet<_>>()
+        };
         assert_eq!(facts.parents, set(&["b", "m"]));
         assert_eq!(facts.teachers, set(&["t"]));
         assert_eq!(facts.groups, set(&["family:f"]));

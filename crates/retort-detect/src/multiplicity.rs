@@ -38,7 +38,11 @@ mod tests {
     fn adjusted_values_are_the_textbooks() {
         let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
         let p = [0.01, 0.04, 0.03, 0.005];
-        assert!(close(&holm(&p), &[0.03, 0.06, 0.06, 0.02]), "{:?}", holm(&p));
+        assert!(
+            close(&holm(&p), &[0.03, 0.06, 0.06, 0.02]),
+            "{:?}",
+            holm(&p)
+        );
         assert!(close(&benjamini_hochberg(&p), &[0.02, 0.04, 0.04, 0.02]));
         assert!(close(&holm(&[0.9, 0.8]), &[1.0, 1.0]));
         assert_eq!(holm(&[]), Vec::<f64>::new());

@@ -82,10 +82,16 @@ impl Settings {
     pub fn check(&self) -> Result<(), InvalidSettings> {
         let fail = |what: String| Err(InvalidSettings(what));
         if self.methods != METHODS {
-            return fail(format!("`analysis` asks for methods `{}`; this software has `{METHODS}`", self.methods));
+            return fail(format!(
+                "`analysis` asks for methods `{}`; this software has `{METHODS}`",
+                self.methods
+            ));
         }
         if !(self.level > 0.0 && self.level < 0.5) {
-            return fail(format!("a level of {} is not above 0 and below 0.5", self.level));
+            return fail(format!(
+                "a level of {} is not above 0 and below 0.5",
+                self.level
+            ));
         }
         if self.detectors.is_empty() {
             return fail("no detector is asked".to_owned());
@@ -101,14 +107,24 @@ impl Settings {
 /// Returns whether the analysis is the one that the campaign registered.
 ///
 /// `doubt` says why the rows cannot be said to follow from the campaign's plan, if they cannot.
-pub fn registration(campaign: Option<&Campaign>, doubt: Option<&str>, cast: &Cast, settings: &Settings) -> Registration {
+pub fn registration(
+    campaign: Option<&Campaign>,
+    doubt: Option<&str>,
+    cast: &Cast,
+    settings: &Settings,
+) -> Registration {
     match difference(campaign, doubt, cast, settings) {
         Some(reason) => Registration::Exploratory(reason),
         None => Registration::Confirmatory,
     }
 }
 
-fn difference(campaign: Option<&Campaign>, doubt: Option<&str>, cast: &Cast, settings: &Settings) -> Option<String> {
+fn difference(
+    campaign: Option<&Campaign>,
+    doubt: Option<&str>,
+    cast: &Cast,
+    settings: &Settings,
+) -> Option<String> {
     if let Some(doubt) = doubt {
         return Some(doubt.to_owned());
     }
@@ -174,7 +190,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(analysis: Value, change: impl FnOnce(&mut Cast, &mut Settings), doubt: Option<&str>, expected: Option<&str>) {
+    fn check(
+        analysis: Value,
+        change: impl FnOnce(&mut Cast, &mut Settings),
+        doubt: Option<&str>,
+        expected: Option<&str>,
+    ) {
         let campaign = campaign(analysis);
         let mut cast = cast_of(&campaign);
         let mut settings = Settings::default();
@@ -187,19 +208,57 @@ mod tests {
     fn only_what_was_registered_is_confirmatory() {
         let registered = || json!({ "methods": METHODS });
         check(registered(), |_, _| {}, None, None);
-        check(json!({ "methods": METHODS, "level": 0.05, "detectors": ["same", "genes", "kin", "teacher"] }), |_, _| {}, None, None);
-        check(Value::Null, |_, _| {}, None, Some("the campaign carries no `analysis`"));
-        check(registered(), |_, _| {}, Some("rows name another plan"), Some("rows name another plan"));
-        check(registered(), |cast, _| cast.controls.clear(), None, Some("other controls than the campaign names"));
-        check(registered(), |cast, _| cast.suspects.push("u".to_owned()), None, Some("other suspects than the campaign names"));
-        check(registered(), |_, settings| settings.level = 0.1, None, Some("other settings than the campaign's `analysis`"));
-        check(json!({ "methods": "other" }), |_, _| {}, None, Some("`analysis` asks for methods `other`; this software has `retort.methods.v1`"));
+        check(
+            json!({ "methods": METHODS, "level": 0.05, "detectors": ["same", "genes", "kin", "teacher"] }),
+            |_, _| {},
+            None,
+            None,
+        );
+        check(
+            Value::Null,
+            |_, _| {},
+            None,
+            Some("the campaign carries no `analysis`"),
+        );
+        check(
+            registered(),
+            |_, _| {},
+            Some("rows name another plan"),
+            Some("rows name another plan"),
+        );
+        check(
+            registered(),
+            |cast, _| cast.controls.clear(),
+            None,
+            Some("other controls than the campaign names"),
+        );
+        check(
+            registered(),
+            |cast, _| cast.suspects.push("u".to_owned()),
+            None,
+            Some("other suspects than the campaign names"),
+        );
+        check(
+            registered(),
+            |_, settings| settings.level = 0.1,
+            None,
+            Some("other settings than the campaign's `analysis`"),
+        );
+        check(
+            json!({ "methods": "other" }),
+            |_, _| {},
+            None,
+            Some("`analysis` asks for methods `other`; this software has `retort.methods.v1`"),
+        );
     }
 
     #[test]
     fn settings_are_checked() {
-        let read = |value: Value| Settings::from_campaign(&value).map_err(|error| error.to_string());
-        assert!(read(json!({ "methods": METHODS, "levle": 1 })).is_err_and(|e| e.contains("levle")));
+        let read =
+            |value: Value| Settings::from_campaign(&value).map_err(|error| error.to_string());
+        assert!(
+            read(json!({ "methods": METHODS, "levle": 1 })).is_err_and(|e| e.contains("levle"))
+        );
         assert!(read(json!({})).is_err_and(|e| e.contains("methods")));
         for level in [0.0, 0.5, -1.0] {
             assert!(read(json!({ "methods": METHODS, "level": level })).is_err());

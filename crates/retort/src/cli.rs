@@ -2,6 +2,7 @@
 
 mod bench;
 mod dataset;
+mod detect;
 mod transfer;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use retort_types::{CampaignId, WireProtocol};
 
 pub(crate) use bench::{Bare, BenchCommand, BenchPace, Throughput, TlsFront};
 pub(crate) use dataset::{DatasetCommand, KeysCommand, Seal, Show, Verify};
+pub(crate) use detect::Detect;
 pub(crate) use transfer::{Export, ExportFormat, Import};
 
 /// Finds out where language models come from.
@@ -109,6 +111,16 @@ pub(crate) enum Command {
     /// Seal, verify, show, export and import datasets.
     #[command(subcommand)]
     Dataset(DatasetCommand),
+    /// Say how strongly a snapshot speaks for one model deriving from another, or learning from it.
+    #[command(
+        after_help = "Examples:\n  retort detect known-truth --out evidence\n  \
+        retort detect known-truth --suspect borea-taught --candidate atlas\n  \
+        retort detect ./0001-4f1d0c9b7a6e --all-pairs --json\n\n\
+        Roles and settings come from the campaign (`roles`, `analysis`) unless flags name others; \n\
+        only what the campaign registered is confirmatory. The catalog's known relations choose\n\
+        controls and enter no evidence. Writes report.html, analysis.json and pairs.parquet."
+    )]
+    Detect(Detect),
     /// Look at where datasets live.
     #[command(subcommand)]
     Store(StoreCommand),

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod control;
 mod dataset;
+mod detect;
 mod keys;
 mod models;
 mod plan;
@@ -59,6 +60,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Dataset(DatasetCommand::Show(args)) => dataset::show(&context, &args).await,
         Command::Dataset(DatasetCommand::Export(args)) => transfer::export(&context, &args).await,
         Command::Dataset(DatasetCommand::Import(args)) => transfer::import(&context, &args).await,
+        Command::Detect(args) => detect::detect(&context, &args).await,
         Command::Store(StoreCommand::Doctor(args)) => store::doctor(&context, &args).await,
         Command::Dataset(DatasetCommand::Verify(args)) => verify::verify(&context, &args).await,
         Command::Keys(command) => keys::keys(&context, &command).await,

@@ -64,8 +64,15 @@ struct DecisionView {
     name: &'static str,
     sentence: &'static str,
     path: Vec<(String, String)>,
-    wordings: Vec<(&'static str, String)>,
+    wordings: Vec<(&'static str, Vec<Spoken>)>,
     notes: Vec<String>,
+}
+
+/// A piece of a sentence: a model's name, or words.
+#[derive(Debug, Serialize)]
+struct Spoken {
+    text: String,
+    is_name: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -275,15 +282,23 @@ fn decision(analysis: &Analysis, decision: &Decision) -> DecisionView {
             .map(|(q, a)| (short(q), short(a)))
             .collect(),
         wordings: about()
-            .map(|s| {
-                (
-                    wording::detector(s.detector),
-                    text::visible(&text::cut(&s.wording, 3 * TEXT_CHARS)),
-                )
-            })
+            .map(|s| (wording::detector(s.detector), spoken(&s.wording)))
             .collect(),
         notes,
     }
+}
+
+/// Returns a sentence in pieces: what stands between backticks is a name.
+fn spoken(sentence: &str) -> Vec<Spoken> {
+    let sentence = text::visible(&text::cut(sentence, 3 * TEXT_CHARS));
+    let pieces = sentence
+        .split('`')
+        .enumerate()
+        .map(|(number, piece)| Spoken {
+            text: piece.to_owned(),
+            is_name: number % 2 == 1,
+        });
+    pieces.filter(|piece| !piece.text.is_empty()).collect()
 }
 
 fn statement(statement: &Statement) -> StatementView {

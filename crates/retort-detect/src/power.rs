@@ -30,6 +30,9 @@ const DRAWS_MAX: u32 = 10_000;
 /// replies differ more, so that this is on the safe side.
 const SAME_SHIFT: f64 = 0.22;
 
+/// Trapezoids over ten standard deviations: exact to more digits than the curves have.
+const STEPS: u32 = 400;
+
 /// What a campaign asks, as far as power depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Design {
@@ -194,8 +197,6 @@ pub fn conformal_power(distance: f64, controls: u32, alpha: f64) -> f64 {
     if ranks == 0 {
         return 0.0;
     }
-    // Trapezoids over ten standard deviations: exact to more digits than the curves have.
-    const STEPS: u32 = 400;
     let width = 10.0 / f64::from(STEPS);
     (0..=STEPS)
         .map(|step| {

@@ -26,19 +26,27 @@ fn base(id: u64) -> Made {
     }
 }
 
+/// What all models have in common, as if it were one.
+const COMMON: u64 = 1 << 40;
+
+/// Returns a number that says nothing of its neighbours' (the finaliser of `SplitMix64`).
+fn mixed(number: u64) -> u64 {
+    let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
 /// Returns one completion: common to all models, or a favourite of the base, or of the model.
 fn completion(made: Made, prompt: usize, stream: &mut ChaCha8Rng) -> String {
-    let favourite = |of: u64, rank: u64| {
-        let seed = (of * 100_000 + prompt as u64) * 8 + rank;
-        seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44
-    };
+    let favourite = |of: u64, rank: u64| mixed((of * 100_000 + prompt as u64) * 8 + rank);
     let of = if stream.random_bool(made.own) {
         made.id
     } else {
         made.base
     };
     let word = match stream.random_range(0..10) {
-        0..3 => favourite(u64::MAX / 200_000_000, stream.random_range(0..3)) % 30,
+        0..3 => favourite(COMMON, stream.random_range(0..3)) % 30,
         3..6 => favourite(of, 0) % 30,
         6..8 => favourite(of, 1) % 30,
         _ => stream.random_range(0..30),
@@ -137,7 +145,7 @@ fn p_values_are_uniform_over_families_without_relation() {
 fn relatives_are_found_and_the_nearer_the_surer() {
     println!("share of its own: supported of 20, mean effect");
     let mut found = Vec::new();
-    for own in [0.2, 0.6, 0.9] {
+    for own in [0.2, 0.5, 0.9] {
         let mut supported = 0;
         let mut effects = 0.0;
         for seed in 0..20 {
@@ -153,6 +161,32 @@ fn relatives_are_found_and_the_nearer_the_surer() {
         "{found:?}"
     );
     assert!(found[0].0 >= found[2].0);
+}
+
+#[test]
+fn the_curves_of_power_are_those_of_these_families() {
+    println!("prompts, draws: area under the curve, and that of `power`");
+    for prompts in [16, 32, 64, 128] {
+        for draws in [1, 4, 16] {
+            let mut above = 0.0;
+            for seed in 0..24 {
+                let models = family(24, Some(0.6), 900 + seed);
+                let genes = Genes::measure(&world(&models, prompts, draws, seed), settings());
+                let names = controls(&models);
+                let (own, others) = statement::scores(&genes, "s", "t", &names).unwrap();
+                let below = others.iter().filter(|other| **other < own).count();
+                above += below as f64 / others.len() as f64 / 24.0;
+            }
+            let count = u32::try_from(prompts).unwrap();
+            let curve = crate::power::curve(Detector::Genes, draws);
+            let (_, told) = curve.points.iter().find(|(n, _)| *n == count).unwrap();
+            println!("{prompts:4} {draws:3}: {above:.3} {told}");
+            assert!(
+                (above - told).abs() < 0.05,
+                "{prompts} {draws}: {above} {told}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -305,7 +339,7 @@ fn degenerate_replies_make_no_number_that_is_none() {
         let genes = Genes::measure(&builder.done(), settings());
         let said = genes.statement("s", "t", &controls(&models));
         assert_ne!(said.finding, Finding::Supported);
-        assert!(said.p.is_none_or(|p| p == 1.0), "{said:?}");
+        assert!(said.p.is_none_or(|p| p > 0.99), "{said:?}");
         assert_eq!(said.effect, None);
         let json = serde_json::to_string(&(said, genes.matrix())).unwrap();
         assert!(!json.contains("NaN"));

@@ -61,7 +61,7 @@ fn support_is_the_share_of_replicates_that_hold_a_split() {
             } else {
                 [0, 0, 1, 1]
             };
-            for cell in 0..16 {
+            for (cell, row) in rows.iter_mut().enumerate() {
                 let (one, other) = (cell / 4, cell % 4);
                 if one != other {
                     let far = if groups[one] == groups[other] {
@@ -69,7 +69,7 @@ fn support_is_the_share_of_replicates_that_hold_a_split() {
                     } else {
                         2.0
                     };
-                    rows[cell] += f64::from(*weight) * far;
+                    *row += f64::from(*weight) * far;
                 }
             }
         }

@@ -12,7 +12,7 @@ use retort_types::{CampaignId, WireProtocol};
 
 pub(crate) use bench::{Bare, BenchCommand, BenchPace, Throughput, TlsFront};
 pub(crate) use dataset::{DatasetCommand, KeysCommand, Seal, Show, Verify};
-pub(crate) use power::{Power, Question};
+pub(crate) use power::{PowerArgs, Question};
 pub(crate) use transfer::{Export, ExportFormat, Import};
 
 /// Finds out where language models come from.
@@ -89,7 +89,7 @@ pub(crate) enum Command {
         Without a campaign it says what is needed; with one, also what it can find as it stands,\n\
         and what the difference costs by the catalog's prices."
     )]
-    Power(Power),
+    Power(PowerArgs),
     /// Check configuration and keys with one cheap request per model.
     #[command(after_help = "Example: retort check campaign.yaml --offline\n\n\
         Shows what each model is sent as a curl command, its key as a variable, and what the\n\

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 /// Arguments of `power`.
 #[derive(Debug, Args)]
-pub(crate) struct Power {
+pub(crate) struct PowerArgs {
     /// The campaign file (YAML or JSON).
     #[arg(required_unless_present = "question")]
     pub(crate) campaign: Option<PathBuf>,

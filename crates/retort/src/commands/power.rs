@@ -7,7 +7,7 @@ use retort_types::Mode;
 use serde::Serialize;
 
 use super::Context;
-use crate::cli::{Power, Question};
+use crate::cli::{PowerArgs, Question};
 use crate::failure::Failure;
 use crate::files::{self, Loaded};
 use crate::output::{self, Table, count, dollars, line};
@@ -60,7 +60,7 @@ struct Asked {
 }
 
 /// Says what questions need.
-pub(crate) fn power(context: &Context, args: &Power) -> Result<u8, Failure> {
+pub(crate) fn power(context: &Context, args: &PowerArgs) -> Result<u8, Failure> {
     let asked = asked(context, args)?;
     let target = Target {
         alpha: args.alpha,
@@ -102,7 +102,7 @@ const fn detector(question: Question) -> Detector {
     }
 }
 
-fn asked(context: &Context, args: &Power) -> Result<Asked, Failure> {
+fn asked(context: &Context, args: &PowerArgs) -> Result<Asked, Failure> {
     let Some(path) = &args.campaign else {
         return Ok(Asked {
             campaign: None,
@@ -159,7 +159,7 @@ fn prompts_of(question: Detector, plan: &Plan) -> (u32, u32) {
     (prompts, whole.last().unwrap_or(1))
 }
 
-fn row(question: Detector, asked: &Asked, args: &Power, target: &Target) -> Row {
+fn row(question: Detector, asked: &Asked, args: &PowerArgs, target: &Target) -> Row {
     let plan = asked.plan.as_ref();
     let (prompts, draws) = match plan {
         Some((plan, _)) => prompts_of(question, plan),

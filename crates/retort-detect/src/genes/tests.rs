@@ -170,8 +170,8 @@ fn the_curves_of_power_are_those_of_these_families() {
     for prompts in [16, 32, 64, 128] {
         for draws in [1, 4, 16] {
             let mut above = 0.0;
-            for seed in 0..24 {
-                let models = family(24, Some(0.6), 900 + seed);
+            for seed in 0..40 {
+                let models = family(24, Some(0.8), 900 + seed);
                 let any = GenesSettings {
                     prompts_min: 1,
                     ..settings()
@@ -180,7 +180,7 @@ fn the_curves_of_power_are_those_of_these_families() {
                 let names = controls(&models);
                 let (own, others) = statement::scores(&genes, "s", "t", &names).unwrap();
                 let below = others.iter().filter(|other| **other < own).count();
-                above += below as f64 / others.len() as f64 / 24.0;
+                above += below as f64 / others.len() as f64 / 40.0;
             }
             let count = u32::try_from(prompts).unwrap();
             let curve = crate::power::curve(Detector::Genes, draws);
@@ -189,7 +189,7 @@ fn the_curves_of_power_are_those_of_these_families() {
             told_apart.push((prompts, draws, above, *told));
         }
     }
-    // 24 suspects among 24 controls: a standard error of about 0.04 where the area is 0.8.
+    // 40 suspects among 24 controls: a standard error of about 0.04 where the area is 0.7.
     for (prompts, draws, above, told) in told_apart {
         assert!(
             (above - told).abs() < 0.06,

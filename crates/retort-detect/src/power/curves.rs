@@ -44,30 +44,30 @@ const TEACHER: Curve = Curve {
              independent students)",
 };
 
-/// Made-up families of this crate's tests whose descendant answers for itself in three fifths of
+/// Made-up families of this crate's tests whose descendant answers for itself in four fifths of
 /// the cases; 16 draws.
 const GENES_MANY: Curve = Curve {
-    points: &[(16, 0.93), (32, 0.98), (64, 0.995), (128, 0.999)],
+    points: &[(16, 0.985), (32, 0.998), (64, 0.9995), (128, 0.9999)],
     effect: GENES_EFFECT,
     source: GENES_SOURCE,
 };
 
 /// The same with four draws.
 const GENES_FEW: Curve = Curve {
-    points: &[(16, 0.88), (32, 0.95), (64, 0.985), (128, 0.997)],
+    points: &[(16, 0.86), (32, 0.91), (64, 0.98), (128, 0.998)],
     effect: GENES_EFFECT,
     source: GENES_SOURCE,
 };
 
 /// The same with single draws, where agreement is counted.
 const GENES_SINGLE: Curve = Curve {
-    points: &[(16, 0.72), (32, 0.8), (64, 0.88), (128, 0.95)],
+    points: &[(16, 0.57), (32, 0.64), (64, 0.71), (128, 0.78)],
     effect: GENES_EFFECT,
     source: GENES_SOURCE,
 };
 
 const GENES_EFFECT: &str =
-    "tuned from the candidate so that three fifths of its completions changed";
+    "tuned from the candidate so that four fifths of its completions changed";
 const GENES_SOURCE: &str = "simulated families";
 
 /// Returns the curve of a question that compares with controls, for this many draws of a prompt.

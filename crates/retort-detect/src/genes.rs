@@ -98,7 +98,8 @@ impl Genes {
     /// Returns the score that [`Genes::statement`] compares: how much nearer `suspect` stands to
     /// `candidate` than to the controls. For calibration over pairs of known relation.
     pub fn score(&self, suspect: &str, candidate: &str, controls: &[String]) -> Option<f64> {
-        statement::score(self, suspect, candidate, controls)
+        let scores = statement::scores(self, suspect, candidate, controls)?;
+        Some(scores.0)
     }
 
     /// Returns what the alleles say of a pair. `controls` are models unrelated to `candidate`;

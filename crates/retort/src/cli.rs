@@ -3,6 +3,7 @@
 mod bench;
 mod dataset;
 mod detect;
+mod power;
 mod transfer;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use retort_types::{CampaignId, WireProtocol};
 pub(crate) use bench::{Bare, BenchCommand, BenchPace, Throughput, TlsFront};
 pub(crate) use dataset::{DatasetCommand, KeysCommand, Seal, Show, Verify};
 pub(crate) use detect::Detect;
+pub(crate) use power::{PowerArgs, Question};
 pub(crate) use transfer::{Export, ExportFormat, Import};
 
 /// Finds out where language models come from.
@@ -82,6 +84,14 @@ pub(crate) enum Command {
     /// Show what a campaign would do, cost and take, without asking anyone.
     #[command(after_help = "Example: retort plan campaign.yaml --catalog models.yaml")]
     Plan(PlanArgs),
+    /// Say what a question needs before it is paid for: prompts, draws, control models, money.
+    #[command(
+        after_help = "Examples:\n  retort power campaign.yaml --question teacher\n  \
+        retort power --question kin --power 0.9 --alpha 0.01\n\n\
+        Without a campaign it says what is needed; with one, also what it can find as it stands,\n\
+        and what the difference costs by the catalog's prices."
+    )]
+    Power(PowerArgs),
     /// Check configuration and keys with one cheap request per model.
     #[command(after_help = "Example: retort check campaign.yaml --offline\n\n\
         Shows what each model is sent as a curl command, its key as a variable, and what the\n\
@@ -250,13 +260,16 @@ pub(crate) struct Doctor {
 /// Commands on suites.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SuitesCommand {
-    /// List the built-in suites.
+    /// List the built-in suites, and the profiles made of them.
     List,
-    /// Show a suite's prompts.
-    #[command(after_help = "Example: retort suites show identity")]
+    /// Show a suite's prompts, or the suites of a profile.
+    #[command(after_help = "Example: retort suites show genes --seed 2026")]
     Show {
-        /// The suite.
+        /// The suite or profile.
         name: String,
+        /// The campaign's seed, which decides the prompts that are drawn.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -8,6 +8,7 @@ mod detect;
 mod keys;
 mod models;
 mod plan;
+mod power;
 mod row;
 mod run;
 mod show;
@@ -46,6 +47,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Run(args) => run::run(&context, &args).await,
         Command::Plan(args) => plan::plan(&context, &args),
+        Command::Power(args) => power::power(&context, &args),
         Command::Check(args) => check::check(&context, &args).await,
         Command::Status(args) => status::status(&context, &args).await,
         Command::Pause(id) => control::wish(&context, &id.campaign, control::Wish::Pause).await,

@@ -69,15 +69,14 @@ impl Asked {
     }
 }
 
-/// Returns the score of a pair against controls.
-pub(crate) fn score(
+/// Returns the score of a pair, and those of the controls.
+pub(crate) fn scores(
     genes: &Genes,
     suspect: &str,
     candidate: &str,
     controls: &[String],
-) -> Option<f64> {
-    let asked = Asked::new(genes, [suspect, candidate], controls)?;
-    asked.scores(genes, 0).map(|(suspect, _)| suspect)
+) -> Option<(f64, Vec<f64>)> {
+    Asked::new(genes, [suspect, candidate], controls)?.scores(genes, 0)
 }
 
 /// Returns the statement about a pair.

@@ -2,7 +2,7 @@
 
 use super::svg::{Canvas, at, is, number, ticks};
 use super::text;
-use crate::analysis::{Calibration, Statement};
+use crate::analysis::{Calibration, Detector, Statement};
 use crate::wording;
 
 const WIDTH: f64 = 640.0;
@@ -191,6 +191,8 @@ fn keys(canvas: &mut Canvas, [related, unrelated]: [&str; 2]) {
 pub(super) fn effects(statements: &[&Statement]) -> Option<String> {
     let with: Vec<_> = statements
         .iter()
+        // Effects of `same` have another scale: permuted labels.
+        .filter(|statement| statement.detector != Detector::Same)
         .filter_map(|statement| {
             let effect = statement.effect?;
             let all = [effect.value, effect.low, effect.high];
@@ -314,7 +316,7 @@ pub(super) fn effects(statements: &[&Statement]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{Detector, Interval};
+    use crate::analysis::Interval;
     use crate::testing;
 
     #[test]

@@ -32,7 +32,7 @@ fn additive_distances_give_back_their_tree() {
 #[test]
 fn a_caterpillar_of_many_keeps_its_order() {
     // Leaves along a line: splits must cut it into a front and a back.
-    let count = 130;
+    let count = 130_usize;
     let rows: Vec<f64> = (0..count * count)
         .map(|cell| {
             let (one, other) = (cell / count, cell % count);
@@ -61,7 +61,7 @@ fn support_is_the_share_of_replicates_that_hold_a_split() {
             } else {
                 [0, 0, 1, 1]
             };
-            for cell in 0..16 {
+            for (cell, row) in rows.iter_mut().enumerate() {
                 let (one, other) = (cell / 4, cell % 4);
                 if one != other {
                     let far = if groups[one] == groups[other] {
@@ -69,7 +69,7 @@ fn support_is_the_share_of_replicates_that_hold_a_split() {
                     } else {
                         2.0
                     };
-                    rows[cell] += f64::from(*weight) * far;
+                    *row += f64::from(*weight) * far;
                 }
             }
         }
@@ -85,8 +85,8 @@ fn support_is_the_share_of_replicates_that_hold_a_split() {
         let label = tree.split(')').nth(1).unwrap().split(':').next().unwrap();
         label.parse::<f64>().unwrap()
     };
-    // Of 8 prompts, 6 against 2: P(B(8, 3/4) > 4) = 0.886, ties half.
-    assert!((80.0..=97.0).contains(&support(8)), "{}", support(8));
+    // Of 8 prompts, 6 against 2: P(B(8, 3/4) ≥ 4) = 0.973, as ties join the first two.
+    assert!((94.0..=99.0).contains(&support(8)), "{}", support(8));
     assert!(support(64) > 99.0);
 }
 

@@ -211,17 +211,6 @@ pub struct Cast {
     pub controls: Vec<String>,
 }
 
-/// What was found about the fitness of control models.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ControlCheck {
-    /// The model, or the pair of models.
-    pub models: Vec<String>,
-    /// What was found.
-    pub reason: String,
-    /// Whether it was left out of the controls.
-    pub refused: bool,
-}
-
 /// Whether the analysis was fixed before the data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "reason")]
@@ -249,8 +238,8 @@ pub struct Analysis {
     pub cast: Cast,
     /// What was obtained.
     pub coverage: Vec<Coverage>,
-    /// What was found about the fitness of controls.
-    pub control_checks: Vec<ControlCheck>,
+    /// What was found about the fitness of controls: outlier pairs, controls that were refused.
+    pub control_checks: Vec<String>,
     /// What was left out, and why.
     pub exclusions: Vec<String>,
     /// Everything said about pairs.

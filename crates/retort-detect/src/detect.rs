@@ -1,5 +1,6 @@
 //! One analysis: who is compared with whom, which detectors are asked, what is concluded.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use retort_fingerprint::Settings as FingerprintSettings;
@@ -156,7 +157,7 @@ pub fn analyse(
 }
 
 /// Leaves out models that cannot be compared, and says what was left out.
-fn fit(corpus: &Corpus, exclusions: &mut Vec<String>) -> Corpus {
+fn fit<'a>(corpus: &'a Corpus, exclusions: &mut Vec<String>) -> Cow<'a, Corpus> {
     let unfit = corpus.unfit();
     for model in &unfit {
         exclusions.push(format!("model `{}`: {}", model.model, model.reason));
@@ -174,9 +175,9 @@ fn fit(corpus: &Corpus, exclusions: &mut Vec<String>) -> Corpus {
     }
     let names: BTreeSet<String> = unfit.into_iter().map(|model| model.model).collect();
     if names.is_empty() {
-        corpus.clone()
+        Cow::Borrowed(corpus)
     } else {
-        corpus.without(&names)
+        Cow::Owned(corpus.without(&names))
     }
 }
 
@@ -294,7 +295,7 @@ impl Asker<'_> {
             made.statements.extend(found.statements);
             made.calibrations.extend(found.calibration);
             made.matrices.push(found.matrix);
-            warn(made, found.warnings);
+            check_controls(made, Detector::Kin, found.warnings);
         }
         if self.asks(Detector::Teacher) {
             (self.progress)("teacher", 0, 1);
@@ -311,7 +312,7 @@ impl Asker<'_> {
             made.teachers = found.sets;
             made.calibrations.extend(found.calibration);
             made.matrices.push(found.matrix);
-            warn(made, found.warnings);
+            check_controls(made, Detector::Teacher, found.warnings);
         }
     }
 
@@ -424,12 +425,11 @@ impl Asker<'_> {
     }
 }
 
-fn warn(made: &mut Analysis, warnings: Vec<String>) {
-    for warning in warnings {
-        if !made.warnings.contains(&warning) {
-            made.warnings.push(warning);
-        }
-    }
+/// Keeps what a detector found about the fitness of controls.
+fn check_controls(made: &mut Analysis, detector: Detector, found: Vec<String>) {
+    let name = wording::detector(detector);
+    made.control_checks
+        .extend(found.into_iter().map(|line| format!("{name}: {line}")));
 }
 
 /// Adds what follows from all statements: exhibits, wording, order, conclusions, warnings.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::analysis::{
-    Analysis, Calibration, Cast, ControlCheck, Coverage, Detector, Exhibit, Finding, Interval,
-    Matrix, Registration, Statement, TeacherSet, Tree,
+    Analysis, Calibration, Cast, Coverage, Detector, Exhibit, Finding, Interval, Matrix,
+    Registration, Statement, TeacherSet, Tree,
 };
 use crate::{decide, wording};
 
@@ -148,11 +148,10 @@ pub(crate) fn analysis(models: usize) -> Analysis {
                 outcomes: BTreeMap::from([("answered".to_owned(), 60), ("refused".to_owned(), 4)]),
             })
             .collect(),
-        control_checks: vec![ControlCheck {
-            models: vec!["control-03".to_owned(), "control-04".to_owned()],
-            reason: "closer than a control pair should be (z 6.2)".to_owned(),
-            refused: true,
-        }],
+        control_checks: vec![
+            "kin: controls `control-03` and `control-04` are closer than a control pair should be"
+                .to_owned(),
+        ],
         exclusions: vec!["12 replies were empty".to_owned(), HOSTILE.to_owned()],
         decisions: decide::decide_all(&statements),
         statements,

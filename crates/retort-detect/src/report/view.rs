@@ -50,7 +50,7 @@ pub(super) struct Report {
     exhibits: Vec<ExhibitView>,
     outcomes: Vec<String>,
     coverage: Vec<CoverageView>,
-    checks: Vec<CheckView>,
+    checks: Vec<String>,
     exclusions: Vec<String>,
     tree: &'static str,
     settings: Vec<(String, String)>,
@@ -152,13 +152,6 @@ struct CoverageView {
     counts: Vec<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct CheckView {
-    models: String,
-    reason: String,
-    refused: bool,
-}
-
 /// Returns an analysis as it is shown.
 pub(super) fn of(analysis: &Analysis) -> Report {
     let snapshot = analysis
@@ -222,16 +215,7 @@ pub(super) fn of(analysis: &Analysis) -> Report {
         exhibits: exhibits(analysis),
         coverage: coverage(analysis, &outcomes),
         outcomes: outcomes.into_iter().map(|outcome| short(outcome)).collect(),
-        checks: analysis
-            .control_checks
-            .iter()
-            .take(LINES)
-            .map(|check| CheckView {
-                models: short(&check.models.join(", ")),
-                reason: short(&check.reason),
-                refused: check.refused,
-            })
-            .collect(),
+        checks: lines(&analysis.control_checks),
         exclusions: lines(&analysis.exclusions),
         tree: decide::TREE,
         settings: analysis

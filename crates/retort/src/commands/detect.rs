@@ -13,6 +13,7 @@ use retort_detect::load::{Loaded, load};
 use retort_detect::registration::{Settings, cast_of};
 use retort_detect::{report, tables, wording};
 use retort_fingerprint::Selection;
+use retort_types::Campaign;
 
 use super::{Context, target};
 use crate::cli::Detect;
@@ -21,6 +22,9 @@ use crate::output::{self, line, note};
 
 /// Files of an analysis: report, figures, pairs.
 const FILES: [&str; 3] = ["report.html", "analysis.json", "pairs.parquet"];
+
+/// Statements up to which `analysis.json` is indented.
+const PRETTY_STATEMENTS: usize = 2_000;
 
 /// Analyses a snapshot.
 pub(crate) async fn detect(context: &Context, args: &Detect) -> Result<u8, Failure> {
@@ -50,6 +54,39 @@ pub(crate) async fn detect(context: &Context, args: &Detect) -> Result<u8, Failu
         line(&summary::of(&analysis, &args.out));
     }
     Ok(0)
+}
+
+/// Says what a campaign registers for its analysis, while that can still be changed.
+pub(super) fn note_registered(campaign: &Campaign) {
+    let Some(analysis) = &campaign.analysis else {
+        return;
+    };
+    match Settings::from_campaign(analysis) {
+        Ok(settings) => {
+            let names: Vec<&str> = settings
+                .detectors
+                .iter()
+                .map(|d| wording::detector(*d))
+                .collect();
+            let level = settings.level * 100.0;
+            note(&format!(
+                "analysis registered: {} at {level} %",
+                names.join(", ")
+            ));
+            let cast = cast_of(campaign);
+            let parts = [
+                ("suspects", &cast.suspects),
+                ("candidates", &cast.candidates),
+                ("controls", &cast.controls),
+            ];
+            for (part, _) in parts.iter().filter(|(_, names)| names.is_empty()) {
+                note(&format!(
+                    "without {part} in `roles` the analysis will be exploratory"
+                ));
+            }
+        }
+        Err(error) => note(&format!("{error}; the analysis will be exploratory")),
+    }
 }
 
 fn refuse_to_replace(folder: &Path) -> Result<(), Failure> {
@@ -246,7 +283,13 @@ impl Shown {
 }
 
 fn write(folder: &Path, analysis: &Analysis) -> Result<(), Failure> {
-    let json = serde_json::to_string_pretty(analysis)? + "\n";
+    // With every pair of a hundred models, white space is most of the file.
+    let json = if analysis.statements.len() > PRETTY_STATEMENTS {
+        serde_json::to_string(analysis)?
+    } else {
+        serde_json::to_string_pretty(analysis)?
+    };
+    let json = json + "\n";
     let contents = [
         report::html(analysis)?.into_bytes(),
         json.into_bytes(),

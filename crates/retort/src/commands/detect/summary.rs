@@ -28,11 +28,7 @@ pub(super) fn of(analysis: &Analysis, folder: &Path) -> String {
     if analysis.calibrations.is_empty() {
         text.push("error rates  not measured: no pairs of known relation".to_owned());
     }
-    let checks = analysis.control_checks.iter().map(|check| {
-        let refused = if check.refused { "refused" } else { "kept" };
-        format!("{} ({refused}): {}", check.models.join(", "), check.reason)
-    });
-    text.extend(list("control", checks.collect()));
+    text.extend(list("controls", analysis.control_checks.clone()));
     text.extend(list("left out", analysis.exclusions.clone()));
     text.extend(list("warning", analysis.warnings.clone()));
     text.push(String::new());

@@ -4,7 +4,10 @@
 //! what it cannot tell. The unit of replication is the model, never the prompt.
 
 pub mod analysis;
+pub mod calibrate;
+mod evidence;
 pub mod exhibits;
 pub mod kin;
 pub mod roles;
+mod scale;
 pub mod teacher;

@@ -4,8 +4,10 @@
 //! what it cannot tell. The unit of replication is the model, never the prompt.
 
 pub mod analysis;
+pub mod calibrate;
 pub mod decide;
 pub mod detect;
+mod evidence;
 pub mod exhibits;
 #[cfg(test)]
 mod fixtures;
@@ -18,6 +20,7 @@ pub mod registration;
 pub mod report;
 pub mod roles;
 pub mod same;
+mod scale;
 pub mod tables;
 pub mod teacher;
 #[cfg(test)]

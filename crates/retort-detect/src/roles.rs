@@ -126,6 +126,28 @@ impl Roles {
             .collect()
     }
 
+    /// Returns the models that must set no scale: pipelines of models and benchmark gamers.
+    pub fn outside(&self) -> BTreeSet<String> {
+        let composite = self
+            .facts
+            .iter()
+            .filter(|(_, facts)| facts.kind == Kind::Composite);
+        composite.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Returns whether two models have the same known base.
+    pub fn share_base(&self, one: &str, other: &str) -> bool {
+        let base = |model: &str| self.facts.get(model)?.base.as_deref();
+        base(one).is_some_and(|known| base(other) == Some(known))
+    }
+
+    /// Returns whether one is known to have taught the other.
+    pub fn taught(&self, teacher: &str, student: &str) -> bool {
+        self.facts
+            .get(student)
+            .is_some_and(|facts| facts.teachers.contains(teacher))
+    }
+
     /// Returns the ordered pairs that are asked about: never a model with itself, each once.
     pub fn pairs(&self, models: &[String]) -> Vec<(String, String)> {
         let (suspects, candidates) = if self.all_pairs {

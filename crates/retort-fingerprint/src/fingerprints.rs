@@ -234,10 +234,13 @@ impl Fingerprints {
         Some(Similarities::of(self.models.len(), totals))
     }
 
-    /// Returns correlations of counts (of characters, line breaks, bullets, numbered lines, commas,
+    /// Returns, by name, correlations of counts (of characters, line breaks, bullets, numbered lines, commas,
     /// quotes, and tokens per character) over the prompts of the blocks that are taken, after
     /// the prompt's and the model's mean are taken out. A count that varies for nobody is left out.
-    pub fn correlations(&self, takes: &(dyn Fn(usize) -> bool + Sync)) -> Vec<Similarities> {
+    pub fn correlations(
+        &self,
+        takes: &(dyn Fn(usize) -> bool + Sync),
+    ) -> Vec<(&'static str, Similarities)> {
         self.counts.correlations(&self.in_pool, takes)
     }
 

@@ -11,6 +11,9 @@ use crate::pairs::{Pairs, place};
 const RARE_SHARE: f64 = 0.04;
 const RARE_MODELS: usize = 6;
 
+/// Leading bits of a hash by which features are distributed before they are sorted.
+const BUCKET_BITS: u32 = 12;
+
 /// Most models that can be compared: their number shares a word with a feature's hash.
 pub(crate) const MODELS_MAX: usize = 1 << MODEL_BITS;
 
@@ -75,13 +78,36 @@ fn sorted(features: &[Option<&[(u64, f32)]>]) -> Vec<u64> {
         .flatten()
         .map(|features| features.len())
         .sum();
-    let mut sorted = Vec::with_capacity(all);
+    let mut packed = Vec::with_capacity(all);
     for (model, features) in features.iter().enumerate() {
-        for (hash, _) in features.iter().copied().flatten() {
-            sorted.push(hash | model as u64);
-        }
+        packed.extend(
+            features
+                .iter()
+                .copied()
+                .flatten()
+                .map(|(hash, _)| hash | model as u64),
+        );
     }
-    sorted.sort_unstable();
+    // Hashes are spread evenly: one pass by their first bits leaves short runs to sort.
+    let bucket = |packed: u64| usize::try_from(packed >> (64 - BUCKET_BITS)).unwrap_or_default();
+    let mut ends = [0_usize; 1 << BUCKET_BITS];
+    for value in &packed {
+        ends[bucket(*value)] += 1;
+    }
+    let mut end = 0;
+    for count in &mut ends {
+        end += *count;
+        *count = end;
+    }
+    let mut sorted = vec![0; packed.len()];
+    for value in packed.iter().rev() {
+        let end = &mut ends[bucket(*value)];
+        *end -= 1;
+        sorted[*end] = *value;
+    }
+    for run in sorted.chunk_by_mut(|a, b| bucket(*a) == bucket(*b)) {
+        run.sort_unstable();
+    }
     sorted
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn counts(text: &str) -> [f32; COUNTS] {
     let (mut bullets, mut numbers) = (0_usize, 0_usize);
     for line in text.split('\n') {
         let line = line.trim_start();
-        bullets += usize::from(bullet(line).is_some());
+        bullets += usize::from(bullet(line).is_some_and(|mark| matches!(mark, '-' | '*' | '•')));
         numbers += usize::from(numbered(line).is_some());
     }
     [chars, breaks, bullets, numbers, commas, quotes].map(|count| (count as f32).ln_1p())

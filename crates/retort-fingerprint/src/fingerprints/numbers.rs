@@ -7,7 +7,18 @@ use crate::layout::COUNTS;
 use crate::pairs::{self, Similarities};
 
 /// The counts of a text, and tokens per character.
-const PROFILES: usize = COUNTS + 1;
+const PROFILES: [&str; COUNTS + 1] = [
+    "characters",
+    "line breaks",
+    "bullets",
+    "numbered lines",
+    "commas",
+    "quotes",
+    TOKENS_PER_CHARACTER,
+];
+
+/// Name of the profile that tells of the tokenizer rather than of the text.
+pub(super) const TOKENS_PER_CHARACTER: &str = "tokens per character";
 
 /// Prompts that both models must have answered before a correlation says something.
 const PROMPTS_MIN: usize = 4;
@@ -34,7 +45,7 @@ impl Counts {
         Self {
             models,
             prompts,
-            values: vec![f32::NAN; PROFILES * models * prompts],
+            values: vec![f32::NAN; PROFILES.len() * models * prompts],
         }
     }
 
@@ -72,15 +83,18 @@ impl Counts {
         &self,
         in_pool: &[bool],
         takes: &(dyn Fn(usize) -> bool + Sync),
-    ) -> Vec<Similarities> {
+    ) -> Vec<(&'static str, Similarities)> {
         let prompts: Vec<usize> = (0..self.prompts)
             .filter(|prompt| takes(prompt % BLOCKS))
             .collect();
-        let all: Vec<Option<Similarities>> = (0..PROFILES)
+        let all: Vec<Option<Similarities>> = (0..PROFILES.len())
             .into_par_iter()
             .map(|profile| self.correlation(profile, &prompts, in_pool))
             .collect();
-        all.into_iter().flatten().collect()
+        let named = PROFILES.iter().zip(all);
+        named
+            .filter_map(|(name, found)| Some((*name, found?)))
+            .collect()
     }
 
     fn correlation(

@@ -8,6 +8,7 @@ use retort_fingerprint::{Corpus, Fingerprints};
 use serde_json::json;
 
 use crate::analysis::{Analysis, Cast, Coverage, Detector, Finding, Registration, Statement};
+use crate::evidence::adjust;
 use crate::exhibits::exhibits;
 use crate::genes::{Genes, GenesSettings};
 use crate::kin::{self, KinSettings};
@@ -278,7 +279,10 @@ impl Asker<'_> {
             return;
         }
         let told = |done: usize, all: usize| (self.progress)("fingerprints", done, all);
-        let fingerprints = Fingerprints::of(self.corpus, &FingerprintSettings::default(), &told);
+        let outside = FingerprintSettings {
+            outside: self.roles.outside(),
+        };
+        let fingerprints = Fingerprints::of(self.corpus, &outside, &told);
         let (alpha, seed, is_registered) =
             (self.settings.level, self.settings.seed, self.is_registered);
         if self.asks(Detector::Kin) {
@@ -353,23 +357,14 @@ impl Asker<'_> {
 
     /// Adjusts the p-values of one detector, and takes back what is not supported any more.
     fn adjust(&self, statements: &mut [Statement]) {
-        let measured: Vec<usize> = (0..statements.len())
-            .filter(|at| statements[*at].p.is_some())
-            .collect();
-        let p: Vec<f64> = measured.iter().filter_map(|at| statements[*at].p).collect();
-        let adjusted = if self.is_registered {
-            crate::multiplicity::holm(&p)
-        } else {
-            crate::multiplicity::benjamini_hochberg(&p)
-        };
-        for (at, adjusted) in measured.into_iter().zip(adjusted) {
-            let statement = &mut statements[at];
-            statement.p_adjusted = Some(adjusted);
-            if statement.finding == Finding::Supported && adjusted > self.settings.level {
-                statement.finding = Finding::NotSupported;
-                statement
-                    .notes
-                    .push("supported alone, not among all pairs that were asked about".to_owned());
+        adjust(statements, self.is_registered);
+        for statement in statements {
+            let is_lost = statement
+                .p_adjusted
+                .is_some_and(|p| p > self.settings.level);
+            if statement.finding == Finding::Supported && is_lost {
+                let reason = "supported alone, but not among everything that was asked".to_owned();
+                statement.finding = Finding::Inconclusive(reason);
             }
         }
     }

@@ -14,7 +14,6 @@ mod fixtures;
 pub mod genes;
 pub mod kin;
 pub mod load;
-mod multiplicity;
 pub mod power;
 pub mod registration;
 pub mod report;

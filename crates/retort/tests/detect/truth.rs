@@ -5,10 +5,10 @@ use serde_json::Value;
 use crate::family::{DOSES, Size, crawl, student};
 use crate::{detect, is_supported, said};
 
-/// Enough strangers for p-values of 5 % with two candidates (2 / 41), and pupils for the teacher's.
+/// 60 controls: p-values of 5 % with two candidates take 39.
 const FULL: Size = Size {
     strangers: 40,
-    pupils: 40,
+    pupils: 20,
     prompts: 64,
 };
 
@@ -42,9 +42,9 @@ fn look(seed: u64, size: Size) -> Found {
     );
     let names = DOSES.map(student);
     let full = names.last().unwrap();
-    let taught = ask(&[full], &["atlas"]);
+    let taught = ask(&[full], &["atlas", "cirrus"]);
     assert_eq!(taught["registration"]["kind"], "exploratory");
-    let students = ask(&names.each_ref().map(String::as_str), &["atlas"]);
+    let students = ask(&names.each_ref().map(String::as_str), &["atlas", "cirrus"]);
     let effects = names.each_ref().map(|name| {
         said(&students, "teacher", name, "atlas")["statistic"]
             .as_f64()

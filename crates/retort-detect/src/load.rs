@@ -32,7 +32,7 @@ pub struct Loaded {
     pub coverage: Vec<Coverage>,
     /// The campaign as submitted, when a plan of ours is in the snapshot.
     pub campaign: Option<Campaign>,
-    /// Hash of the plan that the manifest names.
+    /// Hash of the plan that the manifest names, when the replies follow from it.
     pub plan_hash: Option<String>,
     /// Why the replies cannot be said to follow from that plan, if they cannot.
     pub plan_doubt: Option<String>,
@@ -88,7 +88,8 @@ pub async fn load(
         aliases,
         places,
         coverage: coverage.collect(),
-        plan_hash: campaign.is_some().then_some(planned),
+        // An import has a plan too, made after the fact: it registers nothing.
+        plan_hash: plan_doubt.is_none().then_some(planned),
         campaign,
         plan_doubt,
         source: source

@@ -22,15 +22,30 @@ fn rows(models: &[&str], prompts: usize, say: impl Fn(usize, usize) -> Option<St
     rows
 }
 
-/// Some words that differ by model and prompt, the same each time.
+/// Returns words that a model likes, for a prompt, in one of several draws: the same each time.
 fn words(model: usize, prompt: usize) -> String {
-    let word = |n: usize| {
-        [
-            "stone", "river", "cloud", "ember", "north", "glass", "quiet", "amber",
-        ][n % 8]
+    drawn(model, prompt, 0)
+}
+
+fn drawn(model: usize, prompt: usize, draw: usize) -> String {
+    let mut state = (model * 1_000 + prompt) * 100 + draw + 1;
+    let mut next = |limit: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % limit
     };
-    (0..24)
-        .map(|n| word(model * 7 + prompt * 3 + n * (model + 2)))
+    // A dozen of two hundred words are a model's own; a third of what it says is of everybody.
+    let word = |common: bool, n: usize| {
+        let number = if common {
+            n
+        } else {
+            20 + (model * 17 + n * 13) % 180
+        };
+        format!("w{number}")
+    };
+    (0..30)
+        .map(|_| word(next(3) == 0, next(12)))
         .collect::<Vec<_>>()
         .join(" ")
 }

@@ -11,8 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use retort_types::{CampaignId, WireProtocol};
 
 pub(crate) use bench::{Bare, BenchCommand, BenchLineage, BenchPace, Throughput, TlsFront};
-pub(crate) use fingerprint::{Compare, Fingerprint};
 pub(crate) use dataset::{DatasetCommand, KeysCommand, Seal, Show, Verify};
+pub(crate) use fingerprint::{Compare, Fingerprint};
 pub(crate) use transfer::{Export, ExportFormat, Import};
 
 /// Finds out where language models come from.
@@ -109,8 +109,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Bench(BenchCommand),
     /// Save the habits of each model of a snapshot, without its texts, to compare them later.
-    #[command(after_help = "Examples:\n  retort fingerprint first-light -o ./fingerprints\n  \
-        retort fingerprint replies.parquet -o ./fingerprints")]
+    #[command(
+        after_help = "Examples:\n  retort fingerprint first-light -o ./fingerprints\n  \
+        retort fingerprint replies.parquet -o ./fingerprints"
+    )]
     Fingerprint(Fingerprint),
     /// Compare the saved fingerprints of two models, against a pool of others.
     #[command(

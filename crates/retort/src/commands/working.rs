@@ -40,5 +40,6 @@ pub(crate) async fn run<T: Send + 'static>(
         bar.finish_and_clear();
         result
     });
-    task.await.map_err(|_| Failure::new(format!("failed while {doing}")))
+    task.await
+        .map_err(|_| Failure::new(format!("failed while {doing}")))
 }

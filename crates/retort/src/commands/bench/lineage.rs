@@ -28,7 +28,11 @@ pub(crate) async fn lineage(args: BenchLineage) -> Result<u8, Failure> {
             .hint("--data names a folder with alpaca_eval.parquet, lineage.csv and pairs.csv")
     })?;
     write_pairs(&args.output, &report.pairs)?;
-    note(&format!("wrote {} rows to {}", report.pairs.len(), args.output.display()));
+    note(&format!(
+        "wrote {} rows to {}",
+        report.pairs.len(),
+        args.output.display()
+    ));
     if args.json {
         output::json(&report)?;
     } else {
@@ -47,7 +51,12 @@ fn print(report: &LineageReport) {
         line(text);
     }
     line("");
-    let mut table = Table::new("lllrrrl", &["detector", "method", "metric", "value", "low", "high", "goal"]);
+    let mut table = Table::new(
+        "lllrrrl",
+        &[
+            "detector", "method", "metric", "value", "low", "high", "goal",
+        ],
+    );
     for figure in &report.figures {
         table.row(figure_row(figure));
     }
@@ -55,7 +64,15 @@ fn print(report: &LineageReport) {
     line("\nfalse-positive rate at nominal 5 %, no control of the pair's families:");
     let mut table = Table::new(
         "lrlrlrl",
-        &["detector", "controls", "rule", "unrelated", "rate", "related", "power"],
+        &[
+            "detector",
+            "controls",
+            "rule",
+            "unrelated",
+            "rate",
+            "related",
+            "power",
+        ],
     );
     for rates in &report.false_positives {
         table.row(rates_row(rates));
@@ -65,13 +82,20 @@ fn print(report: &LineageReport) {
 
 fn figure_row(figure: &Figure) -> Vec<String> {
     let number = |of: &dyn Fn(&Interval) -> f64| {
-        figure.value.as_ref().map_or("-".to_owned(), |value| format!("{:.3}", of(value)))
+        figure
+            .value
+            .as_ref()
+            .map_or("-".to_owned(), |value| format!("{:.3}", of(value)))
     };
     // Of a cost and an error rate less is better.
     let less = figure.metric.starts_with("Cllr") || figure.metric == "EER";
     let goal = figure.goal.map_or(String::new(), |goal| {
         let is_met = figure.value.is_some_and(|found| {
-            if less { found.value <= goal } else { found.value >= goal }
+            if less {
+                found.value <= goal
+            } else {
+                found.value >= goal
+            }
         });
         let sign = if less { "<=" } else { ">=" };
         format!("{sign} {goal:.2} {}", if is_met { "yes" } else { "no" })
@@ -94,7 +118,9 @@ fn rates_row(rates: &FalsePositives) -> Vec<String> {
     };
     vec![
         rates.detector.to_owned(),
-        rates.controls.map_or("all".to_owned(), |controls| controls.to_string()),
+        rates
+            .controls
+            .map_or("all".to_owned(), |controls| controls.to_string()),
         rates.rule.to_owned(),
         rates.pairs.to_string(),
         share(rates.rate),

@@ -4,6 +4,7 @@
 //! what it cannot tell. The unit of replication is the model, never the prompt.
 
 pub mod analysis;
+pub mod bench;
 pub mod calibrate;
 pub mod decide;
 pub mod detect;

@@ -7,6 +7,7 @@
 pub mod corpus;
 mod document;
 mod family;
+mod file;
 mod fingerprints;
 mod gram;
 mod layout;
@@ -17,5 +18,6 @@ mod tokens;
 
 pub use corpus::{Corpus, CorpusError, Prompt, RawReply, Reply, Selection, Unfit};
 pub use family::Family;
+pub use file::{FileError, SavedFingerprint, VERSION as FINGERPRINT_VERSION};
 pub use fingerprints::{BLOCKS, Centring, Fingerprints, Settings};
 pub use pairs::Similarities;

@@ -3,6 +3,7 @@
 mod bench;
 mod dataset;
 mod detect;
+mod fingerprint;
 mod power;
 mod transfer;
 
@@ -11,9 +12,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use retort_types::{CampaignId, WireProtocol};
 
-pub(crate) use bench::{Bare, BenchCommand, BenchPace, Throughput, TlsFront};
+pub(crate) use bench::{Bare, BenchCommand, BenchLineage, BenchPace, Throughput, TlsFront};
 pub(crate) use dataset::{DatasetCommand, KeysCommand, Seal, Show, Verify};
 pub(crate) use detect::Detect;
+pub(crate) use fingerprint::{Compare, Fingerprint};
 pub(crate) use power::{PowerArgs, Question};
 pub(crate) use transfer::{Export, ExportFormat, Import};
 
@@ -118,6 +120,18 @@ pub(crate) enum Command {
     /// Measure what a request costs and how well a pace is kept, on this machine.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Save the habits of each model of a snapshot, without its texts, to compare them later.
+    #[command(
+        after_help = "Examples:\n  retort fingerprint first-light -o ./fingerprints\n  \
+        retort fingerprint replies.parquet -o ./fingerprints"
+    )]
+    Fingerprint(Fingerprint),
+    /// Compare the saved fingerprints of two models, against a pool of others.
+    #[command(
+        after_help = "Example: retort compare a.fingerprint b.fingerprint --pool ./fingerprints\n\n\
+        Without at least 19 models of no known relation in the pool, there is no statement."
+    )]
+    Compare(Compare),
     /// Seal, verify, show, export and import datasets.
     #[command(subcommand)]
     Dataset(DatasetCommand),

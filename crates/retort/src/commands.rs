@@ -2,9 +2,11 @@
 
 mod bench;
 mod check;
+mod compare;
 mod control;
 mod dataset;
 mod detect;
+mod fingerprint;
 mod keys;
 mod models;
 mod plan;
@@ -18,6 +20,7 @@ mod store;
 mod target;
 mod transfer;
 mod verify;
+mod working;
 
 use std::sync::Arc;
 
@@ -56,6 +59,9 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Sim(args) => sim::sim(&context, &args).await,
         Command::Bench(BenchCommand::Throughput(args)) => bench::throughput(&args).await,
         Command::Bench(BenchCommand::Pace(args)) => bench::pace(&args).await,
+        Command::Bench(BenchCommand::Lineage(args)) => bench::lineage::lineage(args).await,
+        Command::Fingerprint(args) => fingerprint::fingerprint(&context, args).await,
+        Command::Compare(args) => compare::compare(args).await,
         Command::Bench(BenchCommand::Bare(args)) => bench::bare::run(&args).await,
         Command::Bench(BenchCommand::TlsFront(args)) => bench::tls::front(&args).await,
         Command::Dataset(DatasetCommand::Seal(args)) => dataset::seal(&context, &args).await,

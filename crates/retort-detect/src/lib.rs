@@ -12,3 +12,5 @@ pub mod kin;
 pub mod roles;
 mod scale;
 pub mod teacher;
+#[cfg(test)]
+mod testing;

@@ -3,10 +3,12 @@
 
 mod logistic;
 mod rates;
+mod sample;
 
 use std::collections::BTreeSet;
 
 pub use logistic::{Logistic, Scored, leave_groups_out};
+pub(crate) use sample::{Calibrated, Sample};
 pub use rates::{auc, cllr, cllr_min, equal_error_rate, true_positive_rate};
 
 /// Controls from which on a p-value of 5 % is possible at all: 1 / (19 + 1).

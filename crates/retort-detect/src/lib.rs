@@ -25,5 +25,8 @@ pub mod tables;
 pub mod teacher;
 #[cfg(test)]
 mod testing;
+<<<<<<< HEAD
 pub mod tree;
 pub mod wording;
+=======
+>>>>>>> h1

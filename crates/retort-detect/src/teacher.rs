@@ -149,11 +149,14 @@ pub fn analyse(
     for (statement, heard) in statements.iter_mut().zip(&heard) {
         if statement.p.is_some() {
             let row_p = heard.as_ref().and_then(|heard| heard.row_p);
-            statement.finding = specific(finding(statement, settings.alpha), row_p, settings.alpha);
+            let found = specific(finding(statement, settings.alpha), row_p, settings.alpha);
+            // Nobody learns from a model that does not exist yet.
+            let is_older = roles.is_older(&statement.suspect, &statement.candidate);
+            statement.finding = if is_older { Finding::NotSupported } else { found };
         }
     }
     TeacherResult {
-        sets: sets(&statements, &calibrated.taught),
+        sets: sets(&statements, roles, &calibrated.related),
         statements,
         calibration: calibrated.rates,
         matrix: table(Detector::Teacher, fingerprints, &matrix),
@@ -242,9 +245,10 @@ const SET_STUDENTS_MIN: usize = 19;
 
 /// Returns for each suspect the candidates that are not excluded. With enough known students, a
 /// candidate is excluded when nearly all of them stand higher (conformal, at 5 %); else when the
-/// suspect is no closer to it than the median control. "None of these" is excluded only by support
+/// suspect is no closer to it than the median control; one that is younger than the suspect always
+/// is. "None of these" is excluded only by support
 /// for one.
-fn sets(statements: &[Statement], taught: &[f64]) -> Vec<TeacherSet> {
+fn sets(statements: &[Statement], roles: &Roles, taught: &[f64]) -> Vec<TeacherSet> {
     let mut sets: std::collections::BTreeMap<&str, TeacherSet> = std::collections::BTreeMap::new();
     for statement in statements {
         let set = sets
@@ -266,7 +270,7 @@ fn sets(statements: &[Statement], taught: &[f64]) -> Vec<TeacherSet> {
             // What was not measured is not excluded.
             (_, None) => false,
         };
-        if !is_excluded {
+        if !is_excluded && !roles.is_older(&statement.suspect, &statement.candidate) {
             set.candidates.push(statement.candidate.clone());
         }
         set.none_of_these &= statement.finding != Finding::Supported;

@@ -90,11 +90,7 @@ impl Document {
             }
             draw.sort_unstable();
             for run in draw.chunk_by(|a, b| a == b) {
-                let weight = match family {
-                    Family::Layout => 1.0 + (run.len() as f32).ln(),
-                    Family::Scripts => run.len() as f32,
-                    _ => 1.0,
-                };
+                let weight = family.count_weight(run.len() as f32);
                 all.extend(run.first().map(|hash| (*hash, weight * share)));
             }
         }
@@ -253,11 +249,10 @@ pub(crate) fn is_choice<'a>(replies: impl Iterator<Item = &'a Reply>) -> bool {
 /// answered or refused says nothing.
 fn refused(reply: &Reply) -> Option<Vec<u64>> {
     let of = |word: &str| finish(xxh3_64(word.as_bytes()), 0);
-    let by_provider = match reply.outcome {
-        Outcome::Refused | Outcome::Filtered => true,
-        Outcome::Answered => false,
-        _ => return None,
-    };
+    let by_provider = matches!(reply.outcome, Outcome::Refused | Outcome::Filtered);
+    if !by_provider && reply.outcome != Outcome::Answered {
+        return None;
+    }
     if !by_provider && !refusal::is_refusal(&reply.text) {
         return reply.is_readable().then(|| vec![of("complied")]);
     }

@@ -88,6 +88,25 @@ impl Family {
         self as usize
     }
 
+    /// Returns what a feature counts for that a reply has so many times.
+    pub(crate) fn count_weight(self, count: f32) -> f32 {
+        match self {
+            Self::Layout => 1.0 + count.ln(),
+            Self::Scripts => count,
+            Self::Words
+            | Self::Phrases
+            | Self::Rare
+            | Self::Opening
+            | Self::Beginning
+            | Self::Close
+            | Self::Skeleton
+            | Self::Letters
+            | Self::Choices
+            | Self::Refusals
+            | Self::Traces => 1.0,
+        }
+    }
+
     pub(crate) const fn weighting(self) -> Weighting {
         match self {
             Self::Choices | Self::Scripts => Weighting::Flat,

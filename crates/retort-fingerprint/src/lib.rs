@@ -12,6 +12,7 @@ mod fingerprints;
 mod gram;
 mod layout;
 mod pairs;
+pub mod phrases;
 mod refusal;
 mod skeleton;
 mod tokens;

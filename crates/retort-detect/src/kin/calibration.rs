@@ -5,12 +5,8 @@ use std::collections::BTreeSet;
 use retort_fingerprint::{Fingerprints, Similarities};
 
 use super::{Ground, KinSettings};
-use crate::analysis::{Calibration, Detector};
-use crate::calibrate::{
-    Logistic, Scored, cllr, cllr_min, contaminated, equal_error_rate, leave_groups_out,
-    log10_lr_cap, outlier_pairs,
-};
-use crate::evidence::mean_over_families;
+use crate::analysis::Detector;
+use crate::calibrate::{Calibrated, Logistic, Sample, contaminated, outlier_pairs};
 use crate::roles::{Kind, Roles};
 
 /// Likelihood ratios by standing, fitted on the public benchmark of `retort bench lineage`: used
@@ -20,20 +16,8 @@ pub const SHIPPED: Logistic = Logistic {
     slope: 2.0,
 };
 
-/// Known relations from which on the models at hand calibrate themselves, and their families.
-const RELATED_MIN: usize = 10;
-const RELATED_FAMILIES_MIN: usize = 4;
-
 /// Share of its pairs in which a control must be an outlier to be refused.
 const CONTAMINATED_SHARE: f64 = 0.25;
-
-/// What calibration gives.
-pub(super) struct Calibrated {
-    pub(super) model: Logistic,
-    pub(super) rates: Option<Calibration>,
-    /// What a reader of a likelihood ratio must know.
-    pub(super) note: Option<String>,
-}
 
 /// Returns the controls that are there and fit: in the pool, no composite, no outlier among the
 /// others. What is refused or looks odd is told.
@@ -92,30 +76,21 @@ pub(super) fn clean_controls(
     kept.map(|(_, control)| *control).collect()
 }
 
-/// Measures the detector on the controls, and on the relations that are known.
+/// Measures the detector on pairs of controls, and on the relations that are known.
 pub(super) fn of(
     ground: &Ground<'_>,
     fingerprints: &Fingerprints,
     matrix: &Similarities,
     settings: &KinSettings,
 ) -> Calibrated {
-    let names = fingerprints.models();
-    let (mut scored, mut alarms, mut hits, mut counts) = (vec![], vec![], vec![], vec![]);
+    let mut sample = Sample::default();
     let mut add = |pair: (usize, usize), is_related: bool| {
         let controls = ground.controls_of(pair.0, pair.1);
-        let Some(found) = ground.compare(matrix, pair, &controls) else {
-            return;
-        };
-        let groups = BTreeSet::from([ground.families[pair.0], ground.families[pair.1]]);
-        scored.push(Scored {
-            score: found.standing,
-            is_related,
-            groups,
-        });
-        counts.push(controls.len());
-        let flagged = f64::from(u8::from(found.p <= settings.alpha));
-        let to = if is_related { &mut hits } else { &mut alarms };
-        to.push((ground.families[pair.0], flagged));
+        if let Some(found) = ground.compare(matrix, pair, &controls) {
+            let families = [ground.families[pair.0], ground.families[pair.1]];
+            let seen = (found.standing, found.p <= settings.alpha);
+            sample.add(is_related, seen, &families, controls.len());
+        }
     };
     for (i, one) in ground.controls.iter().enumerate() {
         for other in ground.controls.iter().skip(i + 1) {
@@ -124,68 +99,14 @@ pub(super) fn of(
             }
         }
     }
-    for (at, name) in names.iter().enumerate() {
+    for (at, name) in fingerprints.models().iter().enumerate() {
         let parents = ground.roles.facts(name).parents;
-        for parent in parents
-            .iter()
-            .filter_map(|parent| fingerprints.model(parent))
-        {
+        for parent in parents.iter().filter_map(|parent| fingerprints.model(parent)) {
             if fingerprints.is_in_pool(at) && fingerprints.is_in_pool(parent) && parent != at {
                 add((at, parent), true);
             }
         }
     }
-    let is_related = |scored: &&Scored| scored.is_related;
-    let related: Vec<&Scored> = scored.iter().filter(is_related).collect();
-    let families: BTreeSet<usize> = related
-        .iter()
-        .flat_map(|s| s.groups.iter().copied())
-        .collect();
-    let own = related.len() >= RELATED_MIN && families.len() >= RELATED_FAMILIES_MIN;
-    let fit = Logistic::fit(&scored.iter().collect::<Vec<_>>()).filter(|_| own);
-    let cap = |at: usize| log10_lr_cap(counts.get(at).copied().unwrap_or(0));
-    let ratios: Vec<Option<f64>> = match fit {
-        Some(_) => leave_groups_out(&scored, cap),
-        None => {
-            let all = scored.iter().enumerate();
-            all.map(|(at, s)| Some(SHIPPED.log10_lr(s.score, cap(at))))
-                .collect()
-        }
-    };
-    let of = |wanted: bool| -> Vec<f64> {
-        let all = scored
-            .iter()
-            .zip(&ratios)
-            .filter(|(scored, _)| scored.is_related == wanted);
-        let mut found: Vec<f64> = all.filter_map(|(_, ratio)| *ratio).collect();
-        found.sort_by(f64::total_cmp);
-        found
-    };
-    let (related, unrelated) = (of(true), of(false));
-    let note = fit.is_none().then(|| {
-        "likelihood ratio by the fit on the public benchmark: too few known relations here for one \
-         of its own"
-            .to_owned()
-    });
-    let rates = (!unrelated.is_empty()).then(|| Calibration {
-        detector: Detector::Kin,
-        source: format!(
-            "{} unrelated pairs of controls and {} known relations of these models",
-            unrelated.len(),
-            related.len()
-        ),
-        pairs: [related.len(), unrelated.len()],
-        cllr: cllr(&related, &unrelated),
-        cllr_min: cllr_min(&related, &unrelated),
-        eer: equal_error_rate(&related, &unrelated),
-        false_positive_rate: mean_over_families(&alarms, settings.seed),
-        power: mean_over_families(&hits, settings.seed),
-        related,
-        unrelated,
-    });
-    Calibrated {
-        model: fit.unwrap_or(SHIPPED),
-        rates,
-        note,
-    }
+    let source = "pairs of controls, and parents known among these models";
+    sample.calibrate(Detector::Kin, SHIPPED, (settings.seed, source))
 }

@@ -28,10 +28,7 @@ pub(super) fn of(
     }
     notes.push(era(court, matrix, (suspect, candidate)));
     notes.extend(siblings(court, matrix, (suspect, candidate), &controls));
-    let released = |at: usize| court.roles.facts(&court.names[at]).released;
-    if let Some((student, teacher)) = released(suspect).zip(released(candidate))
-        && student < teacher
-    {
+    if court.roles.is_older(&court.names[suspect], &court.names[candidate]) {
         notes.push("the suspect was published before the candidate: no teacher of it".to_owned());
     }
     notes.extend(CONFOUNDS.map(str::to_owned));

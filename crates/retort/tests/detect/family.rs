@@ -80,9 +80,6 @@ pub(crate) fn crawl(seed: u64, size: Size) -> World {
         "providers": [{ "name": "workshop", "limits": { "concurrency": 200 }, "models": models }],
     }));
     let mut catalog = world.catalog(&[("workshop", json!({ "concurrency": 200 }))]);
-    for (name, _) in &tree {
-        catalog["models"][name]["vendor"] = json!(format!("makers of {name}"));
-    }
     let mut controls: Vec<String> = (0..size.strangers).map(stranger).collect();
     for number in 0..size.pupils {
         let (name, (of, teacher)) = (format!("pupil-{number:02}"), makers(number, size));

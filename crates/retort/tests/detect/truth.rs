@@ -5,10 +5,10 @@ use serde_json::Value;
 use crate::family::{DOSES, Size, crawl, student};
 use crate::{detect, is_supported, said};
 
-/// 60 controls: p-values of 5 % with two candidates take 39.
+/// 52 controls: p-values of 5 % with two candidates take 39.
 const FULL: Size = Size {
     strangers: 40,
-    pupils: 20,
+    pupils: 12,
     prompts: 64,
 };
 

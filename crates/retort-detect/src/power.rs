@@ -110,39 +110,55 @@ pub fn outlook(question: Detector, design: Design, others: u32, target: &Target)
 }
 
 fn against_controls(question: Detector, design: Design, others: u32, target: &Target) -> Outlook {
-    let curve = curve(question, design.draws);
     let alpha = target.alpha_each();
-    let at =
-        |prompts: u32, controls: u32| conformal_power(curve.distance(prompts), controls, alpha);
-    let most = curve.prompts_most();
+    let at = |design: Design| {
+        let distance = curve(question, design.draws).distance(design.prompts);
+        conformal_power(distance, design.controls, alpha)
+    };
+    let choices = choices_of_draws(question, design.draws);
     let mut needed: Option<(u64, Design)> = None;
-    for (prompts, _) in curve.points {
-        let enough = fewest(controls_least(alpha), CONTROLS_MAX, |controls| {
-            at(*prompts, controls) >= target.power
-        });
-        let Some(controls) = enough else {
-            continue;
-        };
-        let cost = u64::from(*prompts) * u64::from(controls + others);
-        if needed.is_none_or(|(least, _)| cost < least) {
-            let design = Design {
+    let mut power_most = 0.0_f64;
+    for draws in choices {
+        for (prompts, _) in curve(question, draws).points {
+            let with = |controls: u32| Design {
                 prompts: *prompts,
+                draws,
                 controls,
-                ..design
             };
-            needed = Some((cost, design));
+            power_most = power_most.max(at(with(CONTROLS_MAX)));
+            let enough = fewest(controls_least(alpha), CONTROLS_MAX, |controls| {
+                at(with(controls)) >= target.power
+            });
+            let Some(controls) = enough else {
+                continue;
+            };
+            let models = u64::from(controls) + u64::from(others);
+            let cost = u64::from(*prompts) * u64::from(draws) * models;
+            if needed.is_none_or(|(least, _)| cost < least) {
+                needed = Some((cost, with(controls)));
+            }
         }
     }
+    let curve = curve(question, design.draws);
     Outlook {
         question,
         effect: curve.effect.to_owned(),
         design,
-        power: at(design.prompts, design.controls),
+        power: at(design),
         smallest_p: Some(1.0 / (f64::from(design.controls) + 1.0)),
         alpha_each: alpha,
         needed: needed.map(|(_, design)| design),
-        power_most: at(most, CONTROLS_MAX),
+        power_most,
         source: curve.source.to_owned(),
+    }
+}
+
+/// Returns the draws of a prompt that are looked at: those of the design, and for `genes`, whose
+/// figures depend on them, those that figures are for.
+fn choices_of_draws(question: Detector, planned: u32) -> Vec<u32> {
+    match question {
+        Detector::Genes => vec![planned.max(1), 4, 16],
+        Detector::Kin | Detector::Same | Detector::Teacher => vec![planned.max(1)],
     }
 }
 

@@ -1,6 +1,6 @@
 //! `same`: do two endpoints answer like one model now?
 //!
-//! Two tests of the null "both draw from the same distribution". [`test`] has a fixed size: the
+//! Two tests of the null "both draw from the same distribution". [`test()`] has a fixed size: the
 //! maximum mean discrepancy (Gretton et al. 2012; on texts: Gao, Liang and Guestrin, ICLR 2025,
 //! arXiv:2410.20247) with labels permuted within prompts, p = (1 + b) / (1 + B). [`watch`] may be
 //! looked at after every pair: a betting e-process on which of two replies is the suspect's, exact

@@ -8,6 +8,10 @@ use retort_types::{Mode, Outcome};
 /// The suite whose prompts are prefixes however they are put.
 const SUITE: &str = "genes";
 
+/// Most agreements that are kept, four bytes for each pair of models and gene: 512 MiB, a quarter of
+/// the memory that an analysis may take. 1,000 models have 268 genes, 148 have 12,000.
+const KEPT_MAX: usize = 1 << 27;
+
 /// The completions of one model for one prefix.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cell {
@@ -23,6 +27,8 @@ pub(crate) struct Alleles {
     /// Names of the models, sorted.
     pub(crate) models: Vec<String>,
     genes: usize,
+    /// Genes beyond what memory allows.
+    pub(crate) beyond: usize,
     /// By model, then gene.
     cells: Vec<Cell>,
     /// Fewest draws of a cell that counts.
@@ -43,16 +49,17 @@ pub(crate) struct Shared {
 impl Alleles {
     pub(crate) fn count(corpus: &Corpus, chars: usize) -> Self {
         let is_gene = |prompt: &Prompt| prompt.mode == Mode::Completion || prompt.suite == SUITE;
-        let mut genes = 0;
+        let all = corpus
+            .prompts
+            .iter()
+            .filter(|prompt| is_gene(prompt))
+            .count();
+        let genes = all.min(genes_max(corpus.models.len()));
+        let mut next = 0..genes;
         let gene_of: Vec<Option<usize>> = corpus
             .prompts
             .iter()
-            .map(|prompt| {
-                is_gene(prompt).then(|| {
-                    genes += 1;
-                    genes - 1
-                })
-            })
+            .map(|prompt| is_gene(prompt).then(|| next.next()).flatten())
             .collect();
         let mut cells = vec![Cell::default(); corpus.models.len() * genes];
         for (index, reply) in corpus.replies.iter().enumerate() {
@@ -72,6 +79,7 @@ impl Alleles {
         Self {
             models: corpus.models.clone(),
             genes,
+            beyond: all - genes,
             cells,
             draws_min,
         }
@@ -178,10 +186,26 @@ impl Alleles {
     }
 }
 
+/// Returns how many genes are kept for this number of models.
+fn genes_max(models: usize) -> usize {
+    KEPT_MAX / (models * (models + 1) / 2).max(1)
+}
+
 /// Returns 2 where most cells that were asked have two draws, so that every model is treated alike,
 /// else 1.
 fn draws_min(cells: &[Cell]) -> u32 {
     let asked = cells.iter().filter(|cell| cell.draws > 0).count();
     let twice = cells.iter().filter(|cell| cell.draws > 1).count();
     if 2 * twice > asked { 2 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_bounds_the_genes() {
+        assert_eq!((genes_max(1_000), genes_max(148)), (268, 12_172));
+        assert_eq!(genes_max(0), KEPT_MAX);
+    }
 }

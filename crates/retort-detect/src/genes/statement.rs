@@ -231,6 +231,12 @@ fn notes(genes: &Genes, asked: &Asked) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if genes.alleles.beyond > 0 {
+        let (kept, beyond) = (genes.prompts(), genes.alleles.beyond);
+        notes.push(format!(
+            "only the first {kept} prompts were compared; {beyond} more are beyond memory"
+        ));
+    }
     if !asked.left_out.is_empty() {
         let names = asked.left_out.join(", ");
         notes.push(format!("controls without enough replies: {names}"));

@@ -105,9 +105,4 @@ impl Curve {
         }
         before.1
     }
-
-    /// Returns the most prompts that were measured.
-    pub fn prompts_most(&self) -> u32 {
-        self.points.last().map_or(0, |(prompts, _)| *prompts)
-    }
 }

@@ -104,7 +104,7 @@ impl Watch {
 /// both replies, as in a dataset from elsewhere, it is not measured.
 ///
 /// The statistic is the base-10 logarithm of the wealth at the end, `p` that of "same" at any time.
-/// No alarm says nothing for "same": that is left to [`super::test`].
+/// No alarm says nothing for "same": that is left to [`super::test()`].
 pub fn statement(
     corpus: &Corpus,
     suspect: &str,

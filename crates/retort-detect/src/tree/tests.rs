@@ -1,6 +1,30 @@
 //! Trees of known shape.
 
+use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+
 use super::*;
+
+proptest! {
+    #[test]
+    fn any_distances_make_a_tree_that_holds_every_name_once(
+        count in 3_usize..12,
+        cells in prop::collection::vec(0.0_f64..1e6, 144),
+    ) {
+        let symmetric = |cell: usize| {
+            let (one, other) = (cell / count, cell % count);
+            if one == other { 0.0 } else { cells[one.min(other) * 12 + one.max(other)] }
+        };
+        let rows: Vec<f64> = (0..count * count).map(symmetric).collect();
+        let bootstrap = Bootstrap { units: 3, replicates: 2, seed: 1 };
+        let tree = newick(&names(count), &|_| Some(rows.clone()), bootstrap).unwrap();
+        for name in names(count) {
+            prop_assert_eq!(tree.matches(&format!("'{name}':")).count(), 1);
+        }
+        let [open, close] = ['(', ')'].map(|c| tree.matches(c).count());
+        prop_assert_eq!((open, close), (count - 2, count - 2));
+        prop_assert!(!tree.contains("NaN") && !tree.contains("inf") && !tree.contains(":-"));
+    }
+}
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("m{number}")).collect()

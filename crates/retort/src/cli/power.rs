@@ -8,7 +8,6 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Args)]
 pub(crate) struct PowerArgs {
     /// The campaign file (YAML or JSON).
-    #[arg(required_unless_present = "question")]
     pub(crate) campaign: Option<PathBuf>,
     /// One question; all of them unless given.
     #[arg(long, value_enum)]

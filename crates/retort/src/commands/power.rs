@@ -261,7 +261,9 @@ fn show(asked: &Asked, target: &Target, rows: &[Row]) {
         let outlook = &row.outlook;
         let name = name(outlook.question);
         line(&format!("{name}: {}; {}", outlook.effect, outlook.source));
-        if let Some(smallest) = outlook.smallest_p.filter(|p| *p > outlook.alpha_each) {
+        let is_design = asked.campaign.is_some() || outlook.design.controls > 0;
+        let smallest = outlook.smallest_p.filter(|p| *p > outlook.alpha_each);
+        if let Some(smallest) = smallest.filter(|_| is_design) {
             line(&format!(
                 "{name}: {} controls allow no p below {smallest:.3}, and {:.4} is asked for",
                 outlook.design.controls, outlook.alpha_each

@@ -41,7 +41,7 @@ fn the_example_of_r1_is_planned_without_a_key() {
     let campaign: Value = serde_saphyr::from_str(&text).unwrap();
     let size = |role: &str| campaign["roles"][role].as_array().unwrap().len();
     assert!(size("controls") >= 50);
-    assert_eq!((size("suspects"), size("candidates")), (1, 5));
+    assert_eq!((size("suspects"), size("candidates")), (1, 2));
     let again = json(&["plan", path, "--json"]);
     assert_eq!(plan["plan_hash"], again["plan_hash"]);
 }
@@ -51,7 +51,7 @@ fn power_says_what_the_example_can_find_and_what_it_lacks() {
     let path = example();
     let told = json(&["power", path.to_str().unwrap(), "--json"]);
     assert_eq!(told["campaign"], "was-r1-taught");
-    assert_eq!(told["target"]["candidates"], 5);
+    assert_eq!(told["target"]["candidates"], 2);
     let questions = told["questions"].as_array().unwrap();
     let names: Vec<&str> = questions
         .iter()
@@ -63,20 +63,23 @@ fn power_says_what_the_example_can_find_and_what_it_lacks() {
         assert!((0.0..=1.0).contains(&power), "{row}");
         assert_eq!(row["takes"]["cost_usd_low"], Value::Null);
     }
-    // Five candidates share 5 %: 54 controls allow no p below 1/55, and 0.01 is asked for.
-    assert!(questions[0]["power"].as_f64().unwrap() <= 0.0);
-    assert!(questions[0]["needed"]["controls"].as_u64().unwrap() >= 99);
-    let one = json(&[
-        "power",
-        path.to_str().unwrap(),
-        "--candidates",
-        "1",
-        "--json",
-    ]);
-    assert!(one["questions"][0]["power"].as_f64().unwrap() > 0.9);
+    // Two candidates share 5 %, and 54 controls allow 1/55: none of them may score as high.
+    assert!(questions[0]["power"].as_f64().unwrap() > 0.8);
+    // Prefixes drawn once each say little: more draws are what is lacking.
+    assert!(questions[1]["power"].as_f64().unwrap() < 0.5);
+    assert!(questions[1]["needed"]["draws"].as_u64().unwrap() >= 4);
+    let five = ["power", path.to_str().unwrap(), "--candidates", "5"];
+    let strict = json(&[&five[..], &["--json"]].concat());
+    assert!(strict["questions"][0]["power"].as_f64().unwrap() <= 0.0);
+    assert!(
+        strict["questions"][0]["needed"]["controls"]
+            .as_u64()
+            .unwrap()
+            >= 99
+    );
     // All suites but the styleless ones: boundary, genes, identity, reason, refusal, style.
-    assert_eq!(one["questions"][0]["design"]["prompts"], 396);
-    let (is_well, table, err) = run(&["power", path.to_str().unwrap()]);
+    assert_eq!(questions[0]["design"]["prompts"], 396);
+    let (is_well, table, err) = run(&five);
     assert!(is_well, "{err}");
     assert!(
         table.contains("54 controls allow no p below 0.018"),
@@ -85,9 +88,9 @@ fn power_says_what_the_example_can_find_and_what_it_lacks() {
 }
 
 #[test]
-fn power_needs_a_campaign_or_a_question() {
-    let (is_well, _, err) = run(&["power"]);
-    assert!(!is_well && err.contains("--question"), "{err}");
+fn power_needs_no_campaign() {
+    let all = json(&["power", "--json"]);
+    assert_eq!(all["questions"].as_array().unwrap().len(), 4);
     let (is_well, table, err) = run(&["power", "--question", "kin"]);
     assert!(is_well, "{err}");
     assert!(table.contains("needed") && table.contains("kin"), "{table}");

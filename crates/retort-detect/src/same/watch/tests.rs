@@ -1,10 +1,31 @@
 //! Known answers of the e-process.
 
+use proptest::prelude::{any, prop, prop_assert, proptest};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::fixtures::Builder;
+
+proptest! {
+    #[test]
+    fn whatever_the_replies_wealth_is_a_number_and_p_a_share(
+        replies in prop::collection::vec((any::<String>(), any::<String>(), any::<bool>(), 0_u64..3), 1..40),
+    ) {
+        let mut watch = Watch::new(WatchSettings::default());
+        // One bet costs at most a factor of 10, and the expert that never bets keeps a tenth.
+        for (first, second, suspect_first, prompt) in &replies {
+            watch.observe(&Pair {
+                prompt: *prompt,
+                first,
+                second,
+                suspect_first: *suspect_first,
+            });
+            prop_assert!(watch.log10_e().is_finite() && watch.log10_e() > -1.1);
+            prop_assert!(watch.p() > 0.0 && watch.p() <= 1.0);
+        }
+    }
+}
 
 const PROMPTS: u64 = 40;
 const WORDS: [&str; 12] = [

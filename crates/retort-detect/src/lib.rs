@@ -9,6 +9,8 @@ pub mod calibrate;
 pub mod decide;
 pub mod detect;
 mod evidence;
+#[cfg(test)]
+mod example;
 pub mod exhibits;
 #[cfg(test)]
 mod fixtures;
@@ -25,8 +27,5 @@ pub mod tables;
 pub mod teacher;
 #[cfg(test)]
 mod testing;
-<<<<<<< HEAD
 pub mod tree;
 pub mod wording;
-=======
->>>>>>> h1

@@ -74,20 +74,20 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::example;
 
     #[test]
     fn texts_of_models_stay_texts() {
-        let mut analysis = testing::analysis(12);
-        analysis.warnings.push(testing::HOSTILE.to_owned());
+        let mut analysis = example::analysis(12);
+        analysis.warnings.push(example::HOSTILE.to_owned());
         analysis
             .settings
-            .insert("note".to_owned(), testing::HOSTILE.into());
+            .insert("note".to_owned(), example::HOSTILE.into());
         analysis.statements[0]
             .notes
-            .push(testing::HOSTILE.to_owned());
-        analysis.coverage[0].model = testing::HOSTILE.to_owned();
-        analysis.matrices[0].models[3] = testing::HOSTILE.to_owned();
+            .push(example::HOSTILE.to_owned());
+        analysis.coverage[0].model = example::HOSTILE.to_owned();
+        analysis.matrices[0].models[3] = example::HOSTILE.to_owned();
         let page = html(&analysis).expect("it renders");
         assert_eq!(page.matches("<script").count(), 0);
         assert_eq!(page.matches("<img").count(), 0);
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn nothing_is_loaded_and_the_style_is_the_one_allowed() {
-        let mut analysis = testing::analysis(5);
+        let mut analysis = example::analysis(5);
         analysis.exclusions.clear();
         analysis.statements[2].exhibits.truncate(1);
         let page = html(&analysis).expect("it renders");
@@ -149,8 +149,8 @@ mod tests {
 
     #[test]
     fn everything_a_reader_needs_is_there() {
-        std::fs::write("/tmp/h3/report.html", html(&testing::analysis(42)).unwrap()).unwrap();
-        let page = html(&testing::analysis(12)).expect("it renders");
+        std::fs::write("/tmp/h3/report.html", html(&example::analysis(42)).unwrap()).unwrap();
+        let page = html(&example::analysis(12)).expect("it renders");
         let needed = [
             "<html lang=\"en\">",
             "<h1>",
@@ -179,7 +179,7 @@ mod tests {
             assert!(page.contains(text), "{text} is missing");
         }
         assert_eq!(
-            html(&testing::analysis(12)).expect("it renders"),
+            html(&example::analysis(12)).expect("it renders"),
             page,
             "the same twice"
         );
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_analysis_of_nothing_is_told() {
-        let mut analysis = testing::analysis(2);
+        let mut analysis = example::analysis(2);
         analysis.statements.clear();
         analysis.decisions.clear();
         analysis.matrices.clear();

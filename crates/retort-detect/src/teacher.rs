@@ -152,7 +152,11 @@ pub fn analyse(
             let found = specific(finding(statement, settings.alpha), row_p, settings.alpha);
             // Nobody learns from a model that does not exist yet.
             let is_older = roles.is_older(&statement.suspect, &statement.candidate);
-            statement.finding = if is_older { Finding::NotSupported } else { found };
+            statement.finding = if is_older {
+                Finding::NotSupported
+            } else {
+                found
+            };
         }
     }
     TeacherResult {

@@ -272,7 +272,7 @@ fn legend(canvas: &mut Canvas, field: &Field, low: f64, high: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::analysis;
+    use crate::example::analysis;
 
     #[test]
     fn every_measured_cell_is_drawn_and_asked_ones_are_outlined() {

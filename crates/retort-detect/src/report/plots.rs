@@ -317,11 +317,11 @@ pub(super) fn effects(statements: &[&Statement]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::analysis::Interval;
-    use crate::testing;
+    use crate::example;
 
     #[test]
     fn the_tippett_plot_falls_from_everything_to_nothing() {
-        let mut calibration = testing::analysis(3).calibrations.remove(0);
+        let mut calibration = example::analysis(3).calibrations.remove(0);
         let svg = tippett(&calibration).expect("both kinds are there");
         assert!(svg.contains("27 related pairs") && svg.contains("1176 unrelated pairs"));
         let lowest = format!("V{}H", number(y(0.0)));
@@ -338,8 +338,8 @@ mod tests {
 
     #[test]
     fn effects_are_drawn_with_their_intervals() {
-        let made = testing::statement("s", "<t>", Detector::Kin, 1.4);
-        let mut broken = testing::statement("s", "u", Detector::Kin, 1.4);
+        let made = example::statement("s", "<t>", Detector::Kin, 1.4);
+        let mut broken = example::statement("s", "u", Detector::Kin, 1.4);
         broken.effect = Some(Interval {
             value: f64::NAN,
             low: 0.0,

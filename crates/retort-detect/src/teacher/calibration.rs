@@ -23,7 +23,9 @@ pub(super) fn of(
     let mut sample = Sample::default();
     for candidate in &court.candidates {
         for student in 0..fingerprints.models().len() {
-            let is_taught = court.roles.taught(&court.names[*candidate], &court.names[student]);
+            let is_taught = court
+                .roles
+                .taught(&court.names[*candidate], &court.names[student]);
             let is_clean = || court.is_control(student) && court.is_clean(student, *candidate);
             if !fingerprints.is_in_pool(student) || !(is_taught || is_clean()) {
                 continue;

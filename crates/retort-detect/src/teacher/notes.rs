@@ -28,7 +28,10 @@ pub(super) fn of(
     }
     notes.push(era(court, matrix, (suspect, candidate)));
     notes.extend(siblings(court, matrix, (suspect, candidate), &controls));
-    if court.roles.is_older(&court.names[suspect], &court.names[candidate]) {
+    if court
+        .roles
+        .is_older(&court.names[suspect], &court.names[candidate])
+    {
         notes.push("the suspect was published before the candidate: no teacher of it".to_owned());
     }
     notes.extend(CONFOUNDS.map(str::to_owned));

@@ -134,6 +134,9 @@ pub enum Conclusion {
     DistillationOrCommonSource,
     /// The same model under two names.
     SameModel,
+    /// A relation, of which derivation, shared base and distillation could not be told apart,
+    /// because raw completions were not measured.
+    RelationOfUnknownKind,
     /// Nothing beyond what unrelated models show.
     NotDistinguishable,
     /// Something needed was not measured.
@@ -197,6 +200,17 @@ pub struct Coverage {
     pub outcomes: BTreeMap<String, u64>,
 }
 
+/// Who plays which part in an analysis; names sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cast {
+    /// The models in question.
+    pub suspects: Vec<String>,
+    /// Their possible teachers or ancestors.
+    pub candidates: Vec<String>,
+    /// Models of known relation, which a pair's controls are chosen from.
+    pub controls: Vec<String>,
+}
+
 /// Whether the analysis was fixed before the data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "reason")]
@@ -220,8 +234,12 @@ pub struct Analysis {
     pub registration: Registration,
     /// Every setting that reaches a number, with its value.
     pub settings: BTreeMap<String, serde_json::Value>,
+    /// Who plays which part.
+    pub cast: Cast,
     /// What was obtained.
     pub coverage: Vec<Coverage>,
+    /// What was found about the fitness of controls: outlier pairs, controls that were refused.
+    pub control_checks: Vec<String>,
     /// What was left out, and why.
     pub exclusions: Vec<String>,
     /// Everything said about pairs.
@@ -238,4 +256,9 @@ pub struct Analysis {
     pub trees: Vec<Tree>,
     /// What a reader must know of the whole.
     pub warnings: Vec<String>,
+}
+
+impl Analysis {
+    /// The value of `schema`.
+    pub const SCHEMA: &'static str = "retort.analysis.v1";
 }

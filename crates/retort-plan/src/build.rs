@@ -13,6 +13,7 @@ use crate::check::{self, prompt_id};
 use crate::document::{PLAN_SCHEMA, PlanDocument, PlannedArm, PlannedModel, PlannedSuite};
 use crate::error::{SpecError, Step, steps};
 use crate::order::ORDER_ALGORITHM;
+use crate::suites::Suite;
 use crate::{limits, resolve, suites};
 
 /// Returns the document of the plan for `campaign`.
@@ -51,44 +52,54 @@ fn suites_and_prompts(campaign: &Campaign) -> Result<(Vec<PlannedSuite>, Vec<Pro
     let mut seen: BTreeMap<Digest, usize> = BTreeMap::new();
     for (index, entry) in campaign.suites.iter().enumerate() {
         let start = prompts.len();
-        let (name, version) = if let Some(name) = &entry.suite {
-            // The check before has seen that the suite exists.
-            let Some(suite) = suites::get(name.as_str()) else {
-                continue;
-            };
-            for prompt in &suite.prompts {
-                let input = text_input(&prompt.text, entry.mode);
-                prompts.push(planned_prompt(name, prompt.id.clone(), input));
+        if let Some(name) = &entry.suite {
+            // The check before has seen that the suite or profile exists.
+            for (suite, draws) in suites::meant(name.as_str()) {
+                let own = builtin_prompts(suite, campaign.seed, entry.mode);
+                planned.push(PlannedSuite {
+                    name: suite.name.clone(),
+                    version: Some(suite.version),
+                    mode: entry.mode,
+                    samples: entry.samples.get().saturating_mul(draws),
+                    prompts: u32::try_from(own.len()).unwrap_or(u32::MAX),
+                });
+                prompts.extend(own);
             }
-            (name.clone(), Some(suite.version))
         } else if let Some(inline) = &entry.inline {
             for (number, spec) in inline.prompts.iter().enumerate() {
                 let input = input(spec, entry.mode);
                 prompts.push(planned_prompt(&inline.name, prompt_id(spec, number), input));
             }
-            (inline.name.clone(), None)
+            planned.push(PlannedSuite {
+                name: inline.name.clone(),
+                version: None,
+                mode: entry.mode,
+                samples: entry.samples.get(),
+                prompts: u32::try_from(prompts.len() - start).unwrap_or(u32::MAX),
+            });
         } else {
             return Err(SpecError::campaign(
                 steps!["suites", index, "file"],
                 "the prompts of this file are not part of the campaign",
             )
             .with_hint("a file is read by the client that submits; write the prompts `inline`"));
-        };
+        }
         for position in start..prompts.len() {
             if let Some(earlier) = seen.insert(prompts[position].digest, position) {
                 let place = place_of_prompt(index, entry.inline.is_some(), position - start);
                 return Err(duplicate(&prompts[earlier], &prompts[position], place));
             }
         }
-        planned.push(PlannedSuite {
-            name,
-            version,
-            mode: entry.mode,
-            samples: entry.samples.get(),
-            prompts: u32::try_from(prompts.len() - start).unwrap_or(u32::MAX),
-        });
     }
     Ok((planned, prompts))
+}
+
+/// Returns the prompts of a built-in suite, those of its generator drawn from the seed.
+fn builtin_prompts(suite: &Suite, seed: u64, mode: Mode) -> Vec<Prompt> {
+    let prompts = suite.prompts_for(seed).into_iter();
+    prompts
+        .map(|prompt| planned_prompt(&suite.name, prompt.id, text_input(&prompt.text, mode)))
+        .collect()
 }
 
 fn place_of_prompt(suite: usize, inline: bool, prompt: usize) -> Vec<Step> {

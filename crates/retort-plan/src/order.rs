@@ -69,7 +69,7 @@ fn shuffle(items: &mut [u32], stream: &mut ChaCha8Rng) {
 
 /// Returns a number from 0 to `bound` - 1, each equally likely (Lemire, doi:10.1145/3230636): the
 /// high half of a product, drawn again where the low half would favour some numbers.
-fn below(bound: u32, stream: &mut ChaCha8Rng) -> u32 {
+pub(crate) fn below(bound: u32, stream: &mut ChaCha8Rng) -> u32 {
     let unfair = bound.wrapping_neg() % bound;
     loop {
         let product = u64::from(stream.next_u32()) * u64::from(bound);

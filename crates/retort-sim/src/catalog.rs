@@ -8,7 +8,8 @@ use retort_types::catalog::{Account, Auth, Model, Provider, SigV4, WireOptions};
 use retort_types::{AccountName, Catalog, Limits, ModelName, ProviderName, WireProtocol};
 
 use crate::error::SimError;
-use crate::spec::{FleetSpec, LimitSpec, ProviderSpec};
+use crate::lineage::Made;
+use crate::spec::{FleetSpec, LimitSpec, ModelSpec, ProviderSpec};
 
 /// Returns a catalog of every model of a fleet that listens at `address`.
 ///
@@ -35,7 +36,7 @@ pub fn catalog(spec: &FleetSpec, address: SocketAddr) -> Result<Catalog, SimErro
             } else {
                 ModelName::new(&format!("{}/{}", provider.name, model.name))
             };
-            let row = model_row(account.clone(), &model.name);
+            let row = model_row(account.clone(), &model.name, maker(spec, model));
             catalog.models.insert(ours.map_err(bad)?, row);
         }
         catalog.accounts.insert(
@@ -134,7 +135,32 @@ fn provider_row(spec: &ProviderSpec, address: SocketAddr) -> Provider {
     }
 }
 
-fn model_row(account: AccountName, model: &str) -> Model {
+/// Returns who made a model, as its makers would say: models of a family tree have makers of their
+/// own, siblings the same ones. Nothing else of the tree is told.
+fn maker(spec: &FleetSpec, model: &ModelSpec) -> String {
+    let mut name = model.source.as_deref().unwrap_or(&model.name);
+    let member = |name: &str| spec.lineage.iter().find(|member| member.name == name);
+    if member(name).is_none() {
+        return "retort-sim".to_owned();
+    }
+    // A tree is no circle; that is checked when it grows.
+    for _ in 0..spec.lineage.len() {
+        match member(name).map(|member| &member.made) {
+            Some(Made::Sibling { of, .. }) => name = of,
+            Some(
+                Made::Base
+                | Made::FineTune { .. }
+                | Made::Student { .. }
+                | Made::SameAs { .. }
+                | Made::Changes { .. },
+            )
+            | None => break,
+        }
+    }
+    format!("makers of {name}")
+}
+
+fn model_row(account: AccountName, model: &str, maker: String) -> Model {
     Model {
         account,
         model: model.to_owned(),
@@ -143,7 +169,7 @@ fn model_row(account: AccountName, model: &str) -> Model {
         price: None,
         overrides: WireOptions::default(),
         registry: None,
-        vendor: Some("retort-sim".to_owned()),
+        vendor: Some(maker),
         family: None,
         base: None,
         tokenizer: None,
@@ -175,6 +201,32 @@ fn limits(spec: &LimitSpec) -> Limits {
 mod tests {
     use super::*;
     use crate::spec::ModelSpec;
+
+    #[test]
+    fn siblings_have_the_same_makers() {
+        let spec: FleetSpec = serde_json::from_value(serde_json::json!({
+            "lineage": [
+                { "name": "a", "made": "base" },
+                { "name": "b", "made": { "sibling": { "of": "a", "shared": 0.5 } } },
+                { "name": "c", "made": { "fine_tune": { "of": "a", "strength": 0.5 } } },
+            ],
+            "providers": [{ "name": "p", "models": [
+                { "name": "a", "kind": "language" }, { "name": "b", "kind": "language" },
+                { "name": "other", "kind": "language", "source": "c" }, { "name": "plain" },
+            ] }],
+        }))
+        .unwrap();
+        let catalog = catalog(&spec, ([127, 0, 0, 1], 81).into()).unwrap();
+        let vendors = catalog
+            .models
+            .values()
+            .filter_map(|model| model.vendor.as_deref());
+        let vendors: Vec<&str> = vendors.collect();
+        assert_eq!(
+            vendors,
+            ["makers of a", "makers of a", "makers of c", "retort-sim"]
+        );
+    }
 
     #[test]
     fn every_model_is_named() {

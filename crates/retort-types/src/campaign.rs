@@ -40,7 +40,7 @@ pub struct Campaign {
     /// What it may use at most.
     #[serde(default, skip_serializing_if = "is_default")]
     pub budget: Budget,
-    /// Seeds the order of blocks and of models within them.
+    /// Seeds the order of blocks and of models within them, and what built-in suites draw.
     #[serde(default)]
     pub seed: u64,
     /// What is kept of each reply.
@@ -81,7 +81,7 @@ impl Roles {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SuiteEntry {
-    /// A built-in suite.
+    /// A built-in suite, or a profile: all of them, each drawn as often as it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suite: Option<SuiteName>,
     /// A file of prompts, read by the submitting client, relative to the campaign file.

@@ -2,6 +2,9 @@
 
 mod bench;
 mod dataset;
+mod detect;
+mod fingerprint;
+mod power;
 mod transfer;
 
 use std::path::PathBuf;
@@ -9,8 +12,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use retort_types::{CampaignId, WireProtocol};
 
-pub(crate) use bench::{Bare, BenchCommand, BenchPace, Throughput, TlsFront};
+pub(crate) use bench::{Bare, BenchCommand, BenchLineage, BenchPace, Throughput, TlsFront};
 pub(crate) use dataset::{DatasetCommand, KeysCommand, Seal, Show, Verify};
+pub(crate) use detect::Detect;
+pub(crate) use fingerprint::{Compare, Fingerprint};
+pub(crate) use power::{PowerArgs, Question};
 pub(crate) use transfer::{Export, ExportFormat, Import};
 
 /// Finds out where language models come from.
@@ -80,6 +86,14 @@ pub(crate) enum Command {
     /// Show what a campaign would do, cost and take, without asking anyone.
     #[command(after_help = "Example: retort plan campaign.yaml --catalog models.yaml")]
     Plan(PlanArgs),
+    /// Say what a question needs before it is paid for: prompts, draws, control models, money.
+    #[command(
+        after_help = "Examples:\n  retort power campaign.yaml --question teacher\n  \
+        retort power --question kin --power 0.9 --alpha 0.01\n\n\
+        Without a campaign it says what is needed; with one, also what it can find as it stands,\n\
+        and what the difference costs by the catalog's prices."
+    )]
+    Power(PowerArgs),
     /// Check configuration and keys with one cheap request per model.
     #[command(after_help = "Example: retort check campaign.yaml --offline\n\n\
         Shows what each model is sent as a curl command, its key as a variable, and what the\n\
@@ -106,9 +120,31 @@ pub(crate) enum Command {
     /// Measure what a request costs and how well a pace is kept, on this machine.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Save the habits of each model of a snapshot, without its texts, to compare them later.
+    #[command(
+        after_help = "Examples:\n  retort fingerprint first-light -o ./fingerprints\n  \
+        retort fingerprint replies.parquet -o ./fingerprints"
+    )]
+    Fingerprint(Fingerprint),
+    /// Compare the saved fingerprints of two models, against a pool of others.
+    #[command(
+        after_help = "Example: retort compare a.fingerprint b.fingerprint --pool ./fingerprints\n\n\
+        Without at least 19 models of no known relation in the pool, there is no statement."
+    )]
+    Compare(Compare),
     /// Seal, verify, show, export and import datasets.
     #[command(subcommand)]
     Dataset(DatasetCommand),
+    /// Say how strongly a snapshot speaks for one model deriving from another, or learning from it.
+    #[command(
+        after_help = "Examples:\n  retort detect known-truth --out evidence\n  \
+        retort detect known-truth --suspect borea-taught --candidate atlas\n  \
+        retort detect ./0001-4f1d0c9b7a6e --all-pairs --json\n\n\
+        Roles and settings come from the campaign (`roles`, `analysis`) unless flags name others; \n\
+        only what the campaign registered is confirmatory. The catalog's known relations choose\n\
+        controls and enter no evidence. Writes report.html, analysis.json and pairs.parquet."
+    )]
+    Detect(Detect),
     /// Look at where datasets live.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -238,13 +274,16 @@ pub(crate) struct Doctor {
 /// Commands on suites.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SuitesCommand {
-    /// List the built-in suites.
+    /// List the built-in suites, and the profiles made of them.
     List,
-    /// Show a suite's prompts.
-    #[command(after_help = "Example: retort suites show identity")]
+    /// Show a suite's prompts, or the suites of a profile.
+    #[command(after_help = "Example: retort suites show genes --seed 2026")]
     Show {
-        /// The suite.
+        /// The suite or profile.
         name: String,
+        /// The campaign's seed, which decides the prompts that are drawn.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -2,11 +2,15 @@
 
 mod bench;
 mod check;
+mod compare;
 mod control;
 mod dataset;
+mod detect;
+mod fingerprint;
 mod keys;
 mod models;
 mod plan;
+mod power;
 mod row;
 mod run;
 mod show;
@@ -16,6 +20,7 @@ mod store;
 mod target;
 mod transfer;
 mod verify;
+mod working;
 
 use std::sync::Arc;
 
@@ -45,6 +50,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Run(args) => run::run(&context, &args).await,
         Command::Plan(args) => plan::plan(&context, &args),
+        Command::Power(args) => power::power(&context, &args),
         Command::Check(args) => check::check(&context, &args).await,
         Command::Status(args) => status::status(&context, &args).await,
         Command::Pause(id) => control::wish(&context, &id.campaign, control::Wish::Pause).await,
@@ -53,12 +59,16 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Sim(args) => sim::sim(&context, &args).await,
         Command::Bench(BenchCommand::Throughput(args)) => bench::throughput(&args).await,
         Command::Bench(BenchCommand::Pace(args)) => bench::pace(&args).await,
+        Command::Bench(BenchCommand::Lineage(args)) => bench::lineage::lineage(args).await,
+        Command::Fingerprint(args) => fingerprint::fingerprint(&context, args).await,
+        Command::Compare(args) => compare::compare(args).await,
         Command::Bench(BenchCommand::Bare(args)) => bench::bare::run(&args).await,
         Command::Bench(BenchCommand::TlsFront(args)) => bench::tls::front(&args).await,
         Command::Dataset(DatasetCommand::Seal(args)) => dataset::seal(&context, &args).await,
         Command::Dataset(DatasetCommand::Show(args)) => dataset::show(&context, &args).await,
         Command::Dataset(DatasetCommand::Export(args)) => transfer::export(&context, &args).await,
         Command::Dataset(DatasetCommand::Import(args)) => transfer::import(&context, &args).await,
+        Command::Detect(args) => detect::detect(&context, &args).await,
         Command::Store(StoreCommand::Doctor(args)) => store::doctor(&context, &args).await,
         Command::Dataset(DatasetCommand::Verify(args)) => verify::verify(&context, &args).await,
         Command::Keys(command) => keys::keys(&context, &command).await,

@@ -59,6 +59,12 @@ impl Failure {
         self
     }
 
+    /// Says first what was attempted.
+    pub(crate) fn context(mut self, doing: String) -> Self {
+        self.error = self.error.context(doing);
+        self
+    }
+
     /// Adds what helps, if something is known.
     pub(crate) fn maybe_hint(mut self, hint: Option<&str>) -> Self {
         self.hint = hint.map(str::to_owned).or(self.hint);

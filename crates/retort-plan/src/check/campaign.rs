@@ -150,40 +150,59 @@ fn suite_entries(campaign: &Campaign) -> Result<(), SpecError> {
     }
     let mut seen = BTreeSet::new();
     for (index, entry) in campaign.suites.iter().enumerate() {
-        let name = suite_entry(entry).map_err(|error| error.below(steps!["suites", index]))?;
-        if let Some(name) = name
-            && !seen.insert((name, entry.mode))
-        {
+        let names = suite_entry(entry).map_err(|error| error.below(steps!["suites", index]))?;
+        for name in names {
+            if seen.insert((name, entry.mode)) {
+                continue;
+            }
             let message = format!("suite `{name}` stands here twice");
             return Err(SpecError::campaign(steps!["suites", index], message)
-                .with_hint("`samples` says how many draws; other prompts need another name"));
+                .with_hint(hint_of_twice(campaign)));
         }
     }
     Ok(())
 }
 
-/// Returns the suite's name; a file's is known once it is read.
-fn suite_entry(entry: &SuiteEntry) -> Result<Option<&str>, SpecError> {
+/// Returns what helps where a suite stands twice.
+fn hint_of_twice(campaign: &Campaign) -> &'static str {
+    let names_profile = |entry: &SuiteEntry| {
+        let name = entry.suite.as_ref().map(retort_types::SuiteName::as_str);
+        name.is_some_and(|name| suites::profile(name).is_some())
+    };
+    if campaign.suites.iter().any(names_profile) {
+        "a profile holds every built-in suite: name it alone, or the suites without it"
+    } else {
+        "`samples` says how many draws; other prompts need another name"
+    }
+}
+
+/// Returns the suites that an entry asks; a file's is known once it is read.
+fn suite_entry(entry: &SuiteEntry) -> Result<Vec<&str>, SpecError> {
     match (&entry.suite, &entry.file, &entry.inline) {
         (Some(name), None, None) => {
-            if suites::get(name.as_str()).is_none() {
+            let meant = suites::meant(name.as_str());
+            if meant.is_empty() {
                 let message = format!("unknown suite `{name}`");
-                let known = suites::names().iter().copied();
                 return Err(SpecError::campaign(steps!["suite"], message)
-                    .with_hint(suggest(name.as_str(), known)));
+                    .with_hint(suggest(name.as_str(), suites::known())));
             }
-            Ok(Some(name.as_str()))
+            if suites::profile(name.as_str()).is_some() && entry.mode == Mode::Completion {
+                let message = format!("profile `{name}` is put as a chat");
+                return Err(SpecError::campaign(steps!["mode"], message)
+                    .with_hint("leave `mode` out, or name single suites, as in `suite: genes`"));
+            }
+            Ok(meant.iter().map(|(suite, _)| suite.name.as_str()).collect())
         }
-        (None, Some(_), None) => Ok(None),
+        (None, Some(_), None) => Ok(Vec::new()),
         (None, None, Some(inline)) => {
-            if suites::get(inline.name.as_str()).is_some() {
+            if suites::known().contains(&inline.name.as_str()) {
                 let message = format!("`{}` is the name of a built-in suite", inline.name);
                 return Err(SpecError::campaign(steps!["inline", "name"], message)
                     .with_hint("give these prompts another name"));
             }
             prompts(&inline.prompts, entry.mode)
                 .map_err(|error| error.below(steps!["inline", "prompts"]))?;
-            Ok(Some(inline.name.as_str()))
+            Ok(vec![inline.name.as_str()])
         }
         _ => Err(SpecError::campaign(
             Vec::new(),

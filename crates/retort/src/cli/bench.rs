@@ -17,6 +17,12 @@ pub(crate) enum BenchCommand {
     #[command(after_help = "Examples:\n  retort bench pace --rate 50\n  \
         retort bench pace --rate 50 --auto")]
     Pace(BenchPace),
+    /// Measure the error rates of `kin` and `teacher` on replies of models of known lineage.
+    ///
+    /// Reads `alpaca_eval.parquet` (or `outputs.parquet`), `lineage.csv` and `pairs.csv`. Intervals
+    /// are 95 %, over resampled families of students.
+    #[command(after_help = "Example: retort bench lineage --data ./data --output pairs.parquet")]
+    Lineage(BenchLineage),
     /// The bare loop, in a process of its own.
     #[command(hide = true)]
     Bare(Bare),
@@ -82,6 +88,29 @@ pub(crate) struct BenchPace {
     /// Let the limit be found below a cap of ten times as much, instead of configuring it.
     #[arg(long)]
     pub(crate) auto: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `bench lineage`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchLineage {
+    /// Folder of the tables.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Where to write what is said about every labelled pair.
+    #[arg(long, value_name = "FILE", default_value = "pairs.parquet")]
+    pub(crate) output: PathBuf,
+    /// Resamples behind every interval.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    pub(crate) resamples: u32,
+    /// Draws of control models behind every false-positive rate.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) draws: u32,
+    /// Seed of both.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

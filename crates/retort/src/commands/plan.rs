@@ -7,6 +7,7 @@ use retort_types::Catalog;
 use serde::Serialize;
 
 use super::Context;
+use super::detect::note_registered;
 use crate::cli::PlanArgs;
 use crate::failure::Failure;
 use crate::files::{self, Loaded};
@@ -70,6 +71,7 @@ pub(crate) fn plan(context: &Context, args: &PlanArgs) -> Result<u8, Failure> {
     line("");
     line(&format!("estimated: {}", estimate.rules));
     print_terms(&plan, &catalog);
+    note_registered(plan.campaign());
     Ok(0)
 }
 

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::Context;
 use super::dataset::{seal_campaign, sealed_table};
+use super::detect::note_registered;
 use super::keys::Signer;
 use super::plan::print_terms;
 use crate::cli::Run;
@@ -66,6 +67,7 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         fleet,
     } = loaded;
     print_terms(&plan, &catalog);
+    note_registered(plan.campaign());
     if args.retry_missing {
         refuse_cancelled(&store, &plan.campaign().id).await?;
     }

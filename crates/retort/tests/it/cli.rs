@@ -25,6 +25,7 @@ fn help_of_every_command() {
         &[][..],
         &["run"],
         &["plan"],
+        &["power"],
         &["check"],
         &["status"],
         &["pause"],

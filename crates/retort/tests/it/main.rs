@@ -20,6 +20,7 @@ mod ends;
 mod first;
 mod hostile;
 mod models;
+mod power;
 mod protocols;
 mod resume;
 mod secrets;

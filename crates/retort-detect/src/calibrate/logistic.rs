@@ -1,0 +1,110 @@
+//! Likelihood ratios from one score, by logistic regression that weighs both classes alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Newton steps; the fit is concave and converges in a few.
+const STEPS: usize = 50;
+
+/// Weight of the prior on the slope, in units of the score's spread: keeps a score that separates
+/// perfectly from claiming infinite evidence.
+const RIDGE: f64 = 1.0;
+
+/// A score of a pair of known relation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// The score; higher speaks for a relation.
+    pub score: f64,
+    /// Whether the pair is related.
+    pub is_related: bool,
+    /// Families the pair's models belong to.
+    pub groups: BTreeSet<usize>,
+}
+
+/// Natural logarithm of the likelihood ratio as a line: intercept + slope × score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Logistic {
+    /// At score 0.
+    pub intercept: f64,
+    /// Per unit of the score; never negative.
+    pub slope: f64,
+}
+
+impl Logistic {
+    /// Fits scores of both classes; nothing when a class has fewer than two.
+    pub fn fit(scored: &[&Scored]) -> Option<Self> {
+        let related = scored.iter().filter(|scored| scored.is_related).count();
+        let unrelated = scored.len() - related;
+        if related < 2 || unrelated < 2 {
+            return None;
+        }
+        let each = related.min(unrelated) as f64;
+        let weight = |scored: &Scored| {
+            each / if scored.is_related {
+                related as f64
+            } else {
+                unrelated as f64
+            }
+        };
+        let mean = scored.iter().map(|s| weight(s) * s.score).sum::<f64>() / (2.0 * each);
+        let square = |s: &&Scored| weight(s) * (s.score - mean).powi(2);
+        let sd = (scored.iter().map(square).sum::<f64>() / (2.0 * each)).sqrt();
+        if sd < 1e-12 {
+            return Some(Self {
+                intercept: 0.0,
+                slope: 0.0,
+            });
+        }
+        let (mut a, mut b) = (0.0_f64, 0.0_f64);
+        for _ in 0..STEPS {
+            let (mut ga, mut gb) = (0.0, -RIDGE * b);
+            let (mut haa, mut hab, mut hbb) = (1e-9, 0.0, RIDGE);
+            for s in scored {
+                let x = (s.score - mean) / sd;
+                let p = 1.0 / (1.0 + (-(a + b * x)).exp());
+                let (w, y) = (weight(s), f64::from(u8::from(s.is_related)));
+                ga += w * (y - p);
+                gb += w * (y - p) * x;
+                let h = w * p * (1.0 - p);
+                haa += h;
+                hab += h * x;
+                hbb += h * x * x;
+            }
+            let det = haa * hbb - hab * hab;
+            let (da, db) = ((hbb * ga - hab * gb) / det, (haa * gb - hab * ga) / det);
+            // A step is bounded, so that a start far off cannot overshoot.
+            a += da.clamp(-2.0, 2.0);
+            b += db.clamp(-2.0, 2.0);
+            if da.abs() + db.abs() < 1e-9 {
+                break;
+            }
+        }
+        let slope = (b / sd).max(0.0);
+        Some(Self {
+            intercept: a - slope * mean,
+            slope,
+        })
+    }
+
+    /// Returns log10 of the likelihood ratio, within plus and minus `cap`.
+    pub fn log10_lr(self, score: f64, cap: f64) -> f64 {
+        ((self.intercept + self.slope * score) / std::f64::consts::LN_10).clamp(-cap, cap)
+    }
+}
+
+/// Returns for every score the log10 likelihood ratio by a fit on the scores that share none of its
+/// groups; absent where too few remain.
+pub fn leave_groups_out(scored: &[Scored], cap: impl Fn(usize) -> f64) -> Vec<Option<f64>> {
+    let mut fits: BTreeMap<&BTreeSet<usize>, Option<Logistic>> = BTreeMap::new();
+    let all = scored.iter().enumerate();
+    all.map(|(at, one)| {
+        let fit = fits.entry(&one.groups).or_insert_with(|| {
+            let others: Vec<&Scored> = scored
+                .iter()
+                .filter(|other| other.groups.is_disjoint(&one.groups))
+                .collect();
+            Logistic::fit(&others)
+        });
+        fit.map(|fit| fit.log10_lr(one.score, cap(at)))
+    })
+    .collect()
+}

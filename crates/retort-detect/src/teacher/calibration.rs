@@ -1,0 +1,42 @@
+//! How `teacher` errs on the models at hand.
+
+use retort_fingerprint::{Fingerprints, Similarities};
+
+use super::{Court, TeacherSettings};
+use crate::analysis::Detector;
+use crate::calibrate::{Calibrated, Logistic, Sample};
+
+/// Likelihood ratios by standing, fitted on the public benchmark of `retort bench lineage`: used
+/// where the models at hand hold too few known students for a fit of their own.
+pub const SHIPPED: Logistic = Logistic {
+    intercept: -1.3,
+    slope: 1.1,
+};
+
+/// Measures the detector on controls, and on known students of the candidates.
+pub(super) fn of(
+    court: &Court<'_>,
+    fingerprints: &Fingerprints,
+    matrix: &Similarities,
+    settings: &TeacherSettings,
+) -> Calibrated {
+    let mut sample = Sample::default();
+    for candidate in &court.candidates {
+        for student in 0..fingerprints.models().len() {
+            let is_taught = court
+                .roles
+                .taught(&court.names[*candidate], &court.names[student]);
+            let is_clean = || court.is_control(student) && court.is_clean(student, *candidate);
+            if !fingerprints.is_in_pool(student) || !(is_taught || is_clean()) {
+                continue;
+            }
+            let controls = court.controls_of(student, *candidate);
+            if let Some(heard) = court.hear(matrix, (student, *candidate), &controls) {
+                let seen = (heard.standing, heard.p <= settings.alpha);
+                sample.add(is_taught, seen, &[court.families[student]], controls.len());
+            }
+        }
+    }
+    let source = "controls beside candidates, and students known among these models";
+    sample.calibrate(Detector::Teacher, SHIPPED, (settings.seed, source))
+}

@@ -1,0 +1,98 @@
+//! Known truth: models made of each other are found, unrelated ones are left alone.
+
+use serde_json::Value;
+
+use crate::family::{DOSES, Size, crawl, student};
+use crate::{detect, is_supported, said};
+
+/// 52 controls: p-values of 5 % with two candidates take 39.
+const FULL: Size = Size {
+    strangers: 40,
+    pupils: 12,
+    prompts: 64,
+};
+
+/// What was found in the tree of one seed.
+#[derive(Debug, Default)]
+struct Found {
+    tuned: bool,
+    taught: bool,
+    doses_in_order: bool,
+    accusations: Vec<String>,
+}
+
+fn look(seed: u64, size: Size) -> Found {
+    let world = crawl(seed, size);
+    let ask = |suspects: &[&str], candidates: &[&str]| -> Value {
+        let mut arguments = vec!["test"];
+        for suspect in suspects {
+            arguments.extend(["--suspect", suspect]);
+        }
+        for candidate in candidates {
+            arguments.extend(["--candidate", candidate]);
+        }
+        detect(&world, &arguments)
+    };
+    // What the campaign registered.
+    let tuned = detect(&world, &["test"]);
+    assert_eq!(
+        tuned["registration"]["kind"], "confirmatory",
+        "{}",
+        tuned["registration"]
+    );
+    let names = DOSES.map(student);
+    let full = names.last().unwrap();
+    let taught = ask(&[full], &["atlas", "cirrus"]);
+    assert_eq!(taught["registration"]["kind"], "exploratory");
+    let students = ask(&names.each_ref().map(String::as_str), &["atlas", "cirrus"]);
+    let effects = names.each_ref().map(|name| {
+        said(&students, "teacher", name, "atlas")["statistic"]
+            .as_f64()
+            .expect("measured")
+    });
+    let strangers = ask(&["dune", "dune-taught"], &["atlas", "cirrus"]);
+    let accusations = strangers["statements"].as_array().unwrap().iter();
+    let accusations = accusations.filter(|statement| statement["finding"]["state"] == "supported");
+    Found {
+        tuned: is_supported(&tuned, "kin", "atlas-tuned", "atlas"),
+        taught: is_supported(&taught, "teacher", full, "atlas"),
+        doses_in_order: effects.windows(2).all(|pair| pair[0] < pair[1]),
+        accusations: accusations
+            .map(|s| format!("{}: {} and {}", s["detector"], s["suspect"], s["candidate"]))
+            .collect(),
+    }
+}
+
+#[test]
+fn relatives_are_found_and_strangers_are_not() {
+    let found = look(1, FULL);
+    println!("{found:?}");
+    assert!(found.tuned && found.taught, "{found:?}");
+    assert!(found.doses_in_order, "{found:?}");
+    assert_eq!(found.accusations, Vec::<String>::new());
+}
+
+#[test]
+#[ignore = "twenty crawls: deploy/check-lineage.sh runs it"]
+fn relatives_are_found_in_twenty_trees() {
+    let mut counts = [0; 4];
+    for seed in 1..=20 {
+        let found = look(seed, FULL);
+        println!("seed {seed}: {found:?}");
+        let hits = [
+            found.tuned,
+            found.taught,
+            found.doses_in_order,
+            !found.accusations.is_empty(),
+        ];
+        for (count, hit) in counts.iter_mut().zip(hits) {
+            *count += usize::from(hit);
+        }
+    }
+    let [tuned, taught, in_order, accused] = counts;
+    println!("fine-tune against its base supported: {tuned} of 20 (goal: 19)");
+    println!("student at dose 100 % supported: {taught} of 20 (goal: 18)");
+    println!("doses in order: {in_order} of 20 (goal: 16)");
+    println!("trees with an accusation among unrelated pairs: {accused} of 20 (goal: at most 2)");
+    assert!(tuned >= 19 && taught >= 18 && in_order >= 16 && accused <= 2);
+}

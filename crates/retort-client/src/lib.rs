@@ -6,6 +6,7 @@
 
 mod client;
 mod coding;
+mod connect;
 mod credential;
 mod error;
 mod exchange;
@@ -15,6 +16,8 @@ mod request;
 mod secret;
 mod settings;
 mod sigv4;
+mod times;
+mod trust;
 #[cfg(test)]
 mod tests;
 

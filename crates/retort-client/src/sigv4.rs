@@ -7,7 +7,7 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::Url;
+use url::Url;
 use retort_types::Timestamp;
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest as _, Sha256};

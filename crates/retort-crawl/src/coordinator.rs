@@ -147,7 +147,7 @@ impl Coordinator {
             .unwrap_or(Wish::Resume);
         let maker = RecordMaker {
             clock: Arc::clone(&parts.clock),
-            worker_id: "coordinator".to_owned(),
+            worker_id: "coordinator".into(),
         };
         let view = View::new(Arc::clone(&parts.plan), now.1, tallies);
         let first = Arc::new(view.status(&state, State::Asking, now.1));
@@ -419,7 +419,7 @@ impl Coordinator {
             };
             records.push(
                 self.maker
-                    .not_asked(&sample, endpoint, self.state.reason(model)),
+                    .not_asked(&Arc::new(sample), endpoint, self.state.reason(model)),
             );
         }
         let writer = self.parts.writer.clone();
@@ -427,7 +427,7 @@ impl Coordinator {
             let stored = join_all(
                 records
                     .into_iter()
-                    .map(|record| writer.append(Box::new(record))),
+                    .map(|record| writer.append(record)),
             )
             .await;
             let flushed = writer.flush().await;

@@ -1,5 +1,6 @@
 //! Makes attempt records: who, when and how, without the reply itself.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rand::TryRng as _;
@@ -16,14 +17,19 @@ pub const SOFTWARE: &str = concat!("retort/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug, Clone)]
 pub(crate) struct RecordMaker {
     pub(crate) clock: Arc<dyn WallClock>,
-    pub(crate) worker_id: String,
+    pub(crate) worker_id: Arc<str>,
 }
 
 impl RecordMaker {
     /// Returns a record of an attempt that ended now with `outcome`, with nothing decoded.
-    pub(crate) fn record(&self, sample: &Sample, outcome: Outcome, asked: Asked) -> AttemptRecord {
-        AttemptRecord {
-            sample: sample.clone(),
+    pub(crate) fn record(
+        &self,
+        sample: &Arc<Sample>,
+        outcome: Outcome,
+        asked: Arc<Asked>,
+    ) -> Box<AttemptRecord> {
+        Box::new(AttemptRecord {
+            sample: Arc::clone(sample),
             attempt_id: fresh_id(&*self.clock).to_string(),
             attempt_no: 0,
             outcome,
@@ -42,21 +48,22 @@ impl RecordMaker {
             retry_after_ms: None,
             cost_usd: None,
             price_as_of: None,
-            worker_id: self.worker_id.clone(),
+            worker_id: Arc::clone(&self.worker_id),
             delivery_count: 0,
-            software_version: SOFTWARE.to_owned(),
+            software_version: Cow::Borrowed(SOFTWARE),
             exchange: None,
-        }
+        })
     }
 
     /// Returns the record of a sample that ended without being asked.
     pub(crate) fn not_asked(
         &self,
-        sample: &Sample,
+        sample: &Arc<Sample>,
         endpoint: &Endpoint,
         reason: String,
-    ) -> AttemptRecord {
-        let mut record = self.record(sample, Outcome::NotAsked, not_sent(endpoint, sample));
+    ) -> Box<AttemptRecord> {
+        let asked = Arc::new(not_sent(endpoint, sample));
+        let mut record = self.record(sample, Outcome::NotAsked, asked);
         record.final_outcome = Some(Outcome::NotAsked);
         record.reason = Some(reason);
         record

@@ -325,7 +325,7 @@ async fn damage_is_named_never_skipped() {
     let message = async |store: &Store| seal_all(store, 1).await.expect_err("damage").to_string();
     let (_dir, store) = local_store();
     let mut foreign = answer(0, "x");
-    foreign.sample.plan_hash = Digest::of(b"another");
+    Arc::make_mut(&mut foreign.sample).plan_hash = Digest::of(b"another");
     let paths = put(&store, 1, &[foreign]).await;
     let text = message(&store).await;
     assert!(
@@ -348,7 +348,7 @@ async fn damage_is_named_never_skipped() {
 
     let (_dir, store) = local_store();
     let mut other = answer(1, "x");
-    other.sample.index = 0;
+    Arc::make_mut(&mut other.sample).index = 0;
     put(&store, 1, &[answer(0, "x"), other]).await;
     let text = message(&store).await;
     assert!(text.contains("another identity"), "{text}");

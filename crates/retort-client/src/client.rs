@@ -379,9 +379,7 @@ fn told(headers: &HeaderMap, credential: Option<&Credential>) -> HeaderMap {
     let secrets = credential.secrets();
     for (name, value) in &mut told {
         let text = String::from_utf8_lossy(value.as_bytes());
-        let hidden = credential
-            .told(name)
-            .or_else(|| redacted(&text, &secrets));
+        let hidden = credential.told(name).or_else(|| redacted(&text, &secrets));
         if let Some(hidden) = hidden {
             // What a header holds still is one with a word of ours in it.
             *value = HeaderValue::from_str(&hidden)

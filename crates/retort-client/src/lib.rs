@@ -16,10 +16,10 @@ mod request;
 mod secret;
 mod settings;
 mod sigv4;
-mod times;
-mod trust;
 #[cfg(test)]
 mod tests;
+mod times;
+mod trust;
 
 pub use client::HttpClient;
 pub use coding::expand;

@@ -100,6 +100,7 @@ impl WorkerParts {
         let maker = RecordMaker {
             clock: self.clock,
             worker_id: self.worker_id.into(),
+            entropy: Arc::default(),
         };
         let context = Context {
             attempter: Attempter {

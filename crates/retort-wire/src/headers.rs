@@ -116,9 +116,7 @@ fn text(value: &[u8]) -> String {
     if text.len() <= VALUE_MAX_CHARS {
         return text.into_owned();
     }
-    text.chars()
-        .take(VALUE_MAX_CHARS)
-        .collect()
+    text.chars().take(VALUE_MAX_CHARS).collect()
 }
 
 /// Returns the provider's id of a request.

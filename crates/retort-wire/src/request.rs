@@ -164,9 +164,7 @@ fn is_canonical(value: &Value) -> bool {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => whole.unsigned_abs() <= EXACT_MAX,
             // Both write so the shortest digits that read back as the same number.
-            (None, Some(number)) => {
-                number.fract() != 0.0 && (1e-4..1e15).contains(&number.abs())
-            }
+            (None, Some(number)) => number.fract() != 0.0 && (1e-4..1e15).contains(&number.abs()),
             (None, None) => false,
         },
         Value::Array(items) => items.iter().all(is_canonical),

@@ -65,11 +65,7 @@ async fn nothing_prints_the_key_or_the_text() {
     let shown = format!("{text} {client:?} {request:?} {exchange:?} {:?}", sink.head);
     assert!(!shown.contains("canary"), "{shown}");
     assert!(!shown.contains("private"), "{shown}");
-    assert!(
-        exchange
-            .told_headers()
-            .all(|(_, v)| !v.contains("canary"))
-    );
+    assert!(exchange.told_headers().all(|(_, v)| !v.contains("canary")));
     assert!(!exchange.secret_echoed);
 }
 

@@ -108,7 +108,11 @@ impl Archiver {
         if let Some(why) = truncated(exchange.ending) {
             field(&mut lines, fields::TRUNCATED, why);
         }
-        field(&mut lines, fields::PAYLOAD_DIGEST, &sha256(answer.body, answer.body_digest));
+        field(
+            &mut lines,
+            fields::PAYLOAD_DIGEST,
+            &sha256(answer.body, answer.body_digest),
+        );
         self.finish(&lines, out);
     }
 

@@ -494,7 +494,7 @@ async fn odd_texts_survive_sealing() {
     let huge = "\u{1F980} lange Antwort ".repeat(100_000);
     let mut odd = full();
     odd.exchange = None;
-    odd.sample = crate::testing::sample(1);
+    odd.sample = Arc::new(crate::testing::sample(1));
     put(&store, 1, &[answer(0, &huge), answer(2, "a\0b")]).await;
     put(&store, 2, &[odd.clone()]).await;
     seal_all(&store, 3).await.unwrap();

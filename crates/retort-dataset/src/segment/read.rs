@@ -37,14 +37,15 @@ impl Source {
     /// When the system gives no further handle.
     pub(crate) fn again(&self, path: &str) -> Result<Self, StoreError> {
         match self {
-            Self::File(file) => file
-                .try_clone()
-                .map(Self::File)
-                .map_err(|error| StoreError::Failed {
-                    doing: "open",
-                    path: path.to_owned(),
-                    source: Box::new(error),
-                }),
+            Self::File(file) => {
+                file.try_clone()
+                    .map(Self::File)
+                    .map_err(|error| StoreError::Failed {
+                        doing: "open",
+                        path: path.to_owned(),
+                        source: Box::new(error),
+                    })
+            }
             Self::Bytes(bytes) => Ok(Self::Bytes(bytes.clone())),
         }
     }

@@ -69,7 +69,10 @@ pub(super) fn write<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), Bi
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BinaryError> {
     let mut reader = read::Reader::new(bytes);
     let value = T::deserialize(&mut reader)?;
-    reader.is_at_end().then_some(value).ok_or_else(read::damaged)
+    reader
+        .is_at_end()
+        .then_some(value)
+        .ok_or_else(read::damaged)
 }
 
 #[cfg(test)]

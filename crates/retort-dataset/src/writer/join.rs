@@ -22,9 +22,9 @@ use crate::columns::Reader;
 use crate::schema::Table;
 use crate::segment::{Metadata, Source, metadata, properties, read};
 
-/// Rows from which on a row group is large enough to be left as it is: below, what a file says of
-/// its columns is longer than the columns.
-const GROUP_MIN_ROWS: u64 = 1_000;
+/// Rows from which on a row group is large enough to be left as it is. What a file says of the
+/// columns of a group takes some 10 KB, as much as 100 short rows.
+const GROUP_MIN_ROWS: u64 = 256;
 
 /// Returns the row groups of `sources` as one file and how many rows they hold, or nothing where
 /// they have to be written anew: they are small on average, or an attempt is in two of them.

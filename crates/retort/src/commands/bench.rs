@@ -271,7 +271,9 @@ fn crawl_command(world: &World, id: &str, in_flight: u32) -> Result<Command, Fai
     command.arg("run").arg(world.path(&format!("{id}.yaml")));
     command.arg("--catalog").arg(world.path("models.yaml"));
     command.arg("--store").arg(world.path("data"));
-    let held = in_flight.saturating_mul(4).max(20_000);
+    // What is in the air, and what is stored and acknowledged in two seconds besides; with the
+    // defaults memory would hold samples for longer, not the rate more.
+    let held = in_flight.saturating_mul(4).max(8_000);
     let mut settings = vec![
         format!("state_dir={}", world.path("state").display()),
         format!("client.pool_max_idle_per_host={}", in_flight.max(1)),

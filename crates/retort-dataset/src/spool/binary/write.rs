@@ -233,11 +233,7 @@ impl<'a, 'b> Serializer for &'a mut Writer<'b> {
         })
     }
 
-    fn serialize_struct(
-        self,
-        _: &'static str,
-        length: usize,
-    ) -> Result<Open<'a, 'b>, BinaryError> {
+    fn serialize_struct(self, _: &'static str, length: usize) -> Result<Open<'a, 'b>, BinaryError> {
         self.serialize_map(Some(length))
     }
 

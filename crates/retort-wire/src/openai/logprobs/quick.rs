@@ -27,9 +27,9 @@ pub(super) fn lists(raw: &str) -> Option<Vec<TokenLogprob>> {
     cursor.object(|cursor, name| {
         // Each once, and in the order in which they are taken.
         let (_, segment) = later.find(|(list, _)| *list == name)?;
-        cursor.null().or_else(|| {
-            cursor.list(|cursor| tokens.push(entry(cursor, *segment)?))
-        })
+        cursor
+            .null()
+            .or_else(|| cursor.list(|cursor| tokens.push(entry(cursor, *segment)?)))
     })?;
     cursor.is_at_end().then_some(tokens.list)
 }
@@ -69,7 +69,11 @@ fn entry(cursor: &mut Cursor<'_>, segment: TokenSegment) -> Option<TokenLogprob>
         cursor.list(|cursor| {
             let told = told(cursor, &mut |_, _| None)?;
             if list.len() == list.capacity() {
-                list.reserve(if list.is_empty() { FIRST_ROOM } else { list.len() });
+                list.reserve(if list.is_empty() {
+                    FIRST_ROOM
+                } else {
+                    list.len()
+                });
             }
             list.push(TopToken {
                 token: told.token?.into_owned(),
@@ -284,7 +288,10 @@ mod tests {
             ("null", false),
             (r#"{"content":null}"#, true),
             (r#"{"refusal":[],"content":[]}"#, false),
-            (r#"{"reasoning_content":[{"token":"r"}],"content":[{"token":"c"}]}"#, true),
+            (
+                r#"{"reasoning_content":[{"token":"r"}],"content":[{"token":"c"}]}"#,
+                true,
+            ),
             (r#"{"content":[],"content":[{"token":"a"}]}"#, false),
             (r#"{"content":[{"token":1}]}"#, false),
             (r#"{"content":[{"token":"a","logprob":"-1"}]}"#, false),
@@ -292,7 +299,10 @@ mod tests {
             (r#"{"content":[{"token":"a","bytes":[256]}]}"#, false),
             (r#"{"content":[{"token":"a","bytes":[-0]}]}"#, false),
             (r#"{"content":[{"token":"a","id":7}]}"#, false),
-            (r#"{"content":[{"token":"a","top_logprobs":[{"token":"b"}]}]}"#, false),
+            (
+                r#"{"content":[{"token":"a","top_logprobs":[{"token":"b"}]}]}"#,
+                false,
+            ),
             (r#"{"content":[{"token":"a","top_logprobs":null}]}"#, false),
             (r#"{"content":[null]}"#, false),
             (r#"{"content":[{"token":"\ud83d"}]}"#, true),

@@ -1,16 +1,25 @@
 //! The client: its connections, and one exchange from request to ending.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::Url;
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use retort_types::catalog::is_loopback_host;
 use retort_types::{Timestamp, WallClock};
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
-use crate::receive::{Received, Receiver};
-use crate::secret::{Echo, REDACTED};
+use crate::connect::Connector;
+use crate::receive::{Counted, Received, Receiver};
+use crate::secret::{Echo, REDACTED, redacted};
+use crate::times::{Lag, Times};
+use crate::trust;
 use crate::{
     BodySink, ClientError, ClientSettings, Credential, Ending, Exchange, Head, HttpRequest, Phase,
     Secret, Which, fault,
@@ -37,11 +46,40 @@ const FRAMING_HEADERS: [HeaderName; 8] = [
 pub struct HttpClient(Arc<Inner>);
 
 struct Inner {
-    http: reqwest::Client,
+    http: Http,
     settings: ClientSettings,
     user_agent: HeaderValue,
     has_roots: bool,
     clock: Arc<dyn WallClock>,
+    addresses: Addresses,
+    lag: Lag,
+}
+
+/// Most addresses that are remembered: a crawl asks one for each model.
+const ADDRESSES_MAX: usize = 1_024;
+
+/// Where to ask, read from a URL.
+struct Address {
+    url: Url,
+    uri: Uri,
+}
+
+/// Addresses that were found fit to be asked, so that none is read again for each request.
+#[derive(Default)]
+struct Addresses(RwLock<BTreeMap<String, Arc<Address>>>);
+
+impl Addresses {
+    fn get(&self, text: &str) -> Option<Arc<Address>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(text).map(Arc::clone)
+    }
+
+    fn keep(&self, text: &str, address: &Arc<Address>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < ADDRESSES_MAX {
+            known.insert(text.to_owned(), Arc::clone(address));
+        }
+    }
 }
 
 impl fmt::Debug for HttpClient {
@@ -79,6 +117,8 @@ impl HttpClient {
             user_agent,
             has_roots,
             clock,
+            addresses: Addresses::default(),
+            lag: Lag::default(),
         })))
     }
 
@@ -91,8 +131,11 @@ impl HttpClient {
         self.parse(url).map(|_| ())
     }
 
-    fn parse(&self, url: &str) -> Result<Url, ClientError> {
-        let url = Url::parse(url).map_err(|_| ClientError::Url("cannot be parsed"))?;
+    fn parse(&self, text: &str) -> Result<Arc<Address>, ClientError> {
+        if let Some(known) = self.0.addresses.get(text) {
+            return Ok(known);
+        }
+        let url = Url::parse(text).map_err(|_| ClientError::Url("cannot be parsed"))?;
         let is_tls = match url.scheme() {
             "https" => true,
             "http" => false,
@@ -110,7 +153,10 @@ impl HttpClient {
         if is_tls && !self.0.has_roots {
             return Err(ClientError::NoRoots);
         }
-        Ok(url)
+        let uri = Uri::try_from(url.as_str()).map_err(|_| ClientError::Url("cannot be parsed"))?;
+        let address = Arc::new(Address { url, uri });
+        self.0.addresses.keep(text, &address);
+        Ok(address)
     }
 
     /// Posts `request` and gives its answer to `sink` as it arrives. Whatever happens is told by
@@ -120,24 +166,34 @@ impl HttpClient {
     /// The request is written to the network at most once: the only thing repeated is picking
     /// another connection when an idle one turns out to be closed before any byte was written.
     pub async fn exchange(&self, request: &HttpRequest, sink: &mut dyn BodySink) -> Exchange {
-        let sent_at = self.0.clock.now();
-        let start = Instant::now();
+        let mut start = Start::new(self.0.clock.now());
         let credential = request.secret.as_deref();
-        let (prepared, signature) = match self.prepare(request, sent_at) {
+        let (prepared, signature) = match self.prepare(request, start.sent_at) {
             Ok(prepared) => prepared,
             Err(cause) => {
-                return finished(sent_at, start, Received::refused(cause), Vec::new());
+                return finished(start, Received::refused(cause), HeaderMap::new());
             }
         };
         let request_headers = told(prepared.headers(), credential);
-        let received = match self.head(prepared, sent_at, start).await {
-            Ok((response, mut head)) => {
+        let received = match self.head(prepared, start.begun).await {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                let times = parts.extensions.get::<Arc<Times>>().map(Arc::clone);
+                start = start.with(times.as_ref());
+                let mut head = head(start, times.as_deref(), parts.status, parts.version);
+                head.headers = parts.headers;
                 let secrets = credential.map(Credential::secrets).unwrap_or_default();
                 let echo = Echo::of(secrets.into_iter().chain(&signature));
                 let echoed = redact_headers(&mut head.headers, echo.as_ref());
                 sink.head(&head);
-                let receiver = Receiver::new(&self.0.settings, start, head, sink, echo);
-                let mut received = receiver.receive(response).await;
+                let counted = Counted {
+                    begun: start.begun,
+                    sent: start.sent,
+                    times,
+                    lag: &self.0.lag,
+                };
+                let receiver = Receiver::new(&self.0.settings, counted, head, sink, echo);
+                let mut received = receiver.receive(body).await;
                 received.secret_echoed |= echoed;
                 received
             }
@@ -145,7 +201,7 @@ impl HttpClient {
         };
         Exchange {
             signature,
-            ..finished(sent_at, start, received, request_headers)
+            ..finished(start, received, request_headers)
         }
     }
 
@@ -154,8 +210,8 @@ impl HttpClient {
         &self,
         request: &HttpRequest,
         sent_at: Timestamp,
-    ) -> Result<(reqwest::Request, Option<Secret>), &'static str> {
-        let url = self.parse(&request.url).map_err(|error| error.cause())?;
+    ) -> Result<(Request<Full<Bytes>>, Option<Secret>), &'static str> {
+        let address = self.parse(&request.url).map_err(|error| error.cause())?;
         let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(
@@ -180,61 +236,102 @@ impl HttpClient {
                 None
             }
             Some(Credential::Signing(key)) => {
-                let signed = key.sign(&url, &mut headers, &request.body, sent_at);
+                let signed = key.sign(&address.url, &mut headers, &request.body, sent_at);
                 Some(signed.map_err(|error| error.cause())?)
             }
             None => None,
         };
-        let mut prepared = reqwest::Request::new(reqwest::Method::POST, url);
+        let mut prepared = Request::new(Full::new(request.body.clone()));
+        *prepared.method_mut() = Method::POST;
+        *prepared.uri_mut() = address.uri.clone();
         *prepared.headers_mut() = headers;
-        *prepared.body_mut() = Some(request.body.clone().into());
         Ok((prepared, signature))
     }
 
     async fn head(
         &self,
-        request: reqwest::Request,
-        sent_at: Timestamp,
+        request: Request<Full<Bytes>>,
         start: Instant,
-    ) -> Result<(reqwest::Response, Head), Ending> {
+    ) -> Result<Response<Incoming>, Ending> {
         let settings = &self.0.settings;
         let (wait, phase) = if settings.first_byte_timeout <= settings.total_timeout {
             (settings.first_byte_timeout.0, Phase::FirstByte)
         } else {
             (settings.total_timeout.0, Phase::Total)
         };
-        let mut response = timeout_at(start + wait, self.0.http.execute(request))
+        let response = timeout_at(start + wait, self.0.http.request(request))
             .await
             .map_err(|_| Ending::TimedOut(phase))?
             .map_err(|error| fault::before_head(&error))?;
-        let since_sent = start.elapsed();
-        let headers = std::mem::take(response.headers_mut());
-        let lengths = headers.iter().map(|(n, v)| n.as_str().len() + v.len());
+        let lengths = response.headers().iter();
+        let lengths = lengths.map(|(name, value)| name.as_str().len() + value.len());
         if lengths.sum::<usize>() > settings.max_header_bytes as usize {
             return Err(Ending::TooLarge(Which::Head));
         }
-        let head = Head {
-            status: response.status().as_u16(),
-            version: version(response.version()),
-            headers,
-            received_at: sent_at.after(since_sent),
-            since_sent,
-        };
-        Ok((response, head))
+        Ok(response)
+    }
+
+    /// Measures for ever how late the runtime it runs on wakes its tasks: without that,
+    /// [`Exchange::lag`] is nothing. One of them is enough for all clones.
+    pub async fn measure_lag(&self) {
+        self.0.lag.measure().await;
     }
 }
 
-fn finished(
+/// The points in time that an exchange counts from.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    /// When it was begun; deadlines count from here.
+    begun: Instant,
+    /// When its request went to the network.
+    sent: Instant,
+    /// The same by the wall clock.
     sent_at: Timestamp,
-    start: Instant,
-    received: Received,
-    request_headers: Vec<(String, String)>,
-) -> Exchange {
-    let total = start.elapsed();
+}
+
+impl Start {
+    fn new(sent_at: Timestamp) -> Self {
+        let now = Instant::now();
+        Self {
+            begun: now,
+            sent: now,
+            sent_at,
+        }
+    }
+
+    /// Returns it with what the connection of the answer says.
+    fn with(self, times: Option<&Arc<Times>>) -> Self {
+        let Some(times) = times else {
+            return self;
+        };
+        let sent = times.sent_at(self.begun);
+        Self {
+            begun: self.begun,
+            sent,
+            sent_at: self.sent_at.after(sent - self.begun),
+        }
+    }
+}
+
+/// Returns the head of an answer, as yet without headers.
+fn head(start: Start, times: Option<&Times>, status: StatusCode, version: http::Version) -> Head {
+    let now = Instant::now();
+    let read_at = times.map_or(now, |times| times.read_at(start.sent).min(now));
+    let since_sent = read_at - start.sent;
+    Head {
+        status: status.as_u16(),
+        version: told_version(version),
+        headers: HeaderMap::new(),
+        received_at: start.sent_at.after(since_sent),
+        since_sent,
+    }
+}
+
+fn finished(start: Start, received: Received, request_headers: HeaderMap) -> Exchange {
+    let total = start.sent.elapsed();
     let elapsed = match received.end {
-        Ending::StoppedAfterEnd => received.last_byte.unwrap_or(total),
-        Ending::Complete
-        | Ending::Refused(_)
+        Ending::Complete | Ending::StoppedAfterEnd => received.last_byte.unwrap_or(total),
+        Ending::Refused(_)
         | Ending::ConnectFailed(_)
         | Ending::TimedOut(_)
         | Ending::Broken(_)
@@ -242,9 +339,10 @@ fn finished(
         | Ending::BadEncoding(_) => total,
     };
     Exchange {
-        sent_at,
-        finished_at: sent_at.after(total),
+        sent_at: start.sent_at,
+        finished_at: start.sent_at.after(total),
         elapsed,
+        lag: received.lag,
         head: received.head,
         chunks: received.chunks,
         chunk_count: received.chunk_count,
@@ -256,64 +354,39 @@ fn finished(
     }
 }
 
-/// Returns the client and whether it can check certificates.
-fn connect(settings: &ClientSettings) -> Result<(reqwest::Client, bool), ClientError> {
-    // The HTTP library takes its cryptography from the process; whoever comes first decides.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        let lost = rustls::crypto::ring::default_provider().install_default();
-        if lost.is_err() {
-            tracing::debug!("another cryptography provider was installed first");
-        }
-    }
-    if let Some(path) = &settings.ca_file {
-        let pem = std::fs::read(path).map_err(|source| ClientError::CaFile {
-            path: path.clone(),
-            source,
-        })?;
-        let roots = reqwest::Certificate::from_pem_bundle(&pem)
-            .ok()
-            .filter(|roots| !roots.is_empty())
-            .ok_or_else(|| ClientError::BadCaFile(path.clone()))?;
-        let client = builder(settings).tls_certs_merge(roots).build();
-        return Ok((client.map_err(ClientError::Build)?, true));
-    }
-    if let Ok(client) = builder(settings).build() {
-        return Ok((client, true));
-    }
-    // A machine without root certificates can still ask local servers.
-    let client = builder(settings).tls_certs_only([]).build();
-    Ok((client.map_err(ClientError::Build)?, false))
-}
+type Http = hyper_util::client::legacy::Client<Connector, Full<Bytes>>;
 
-fn builder(settings: &ClientSettings) -> reqwest::ClientBuilder {
-    let builder = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .tcp_nodelay(true)
-        .connect_timeout(settings.connect_timeout.0)
+/// Returns the client and whether it can check certificates.
+fn connect(settings: &ClientSettings) -> Result<(Http, bool), ClientError> {
+    let (tls, has_roots) = trust::tls(settings)?;
+    let connector = Connector::new(tls, settings.connect_timeout.0);
+    let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
         .pool_idle_timeout(settings.pool_idle_timeout.0)
-        .pool_max_idle_per_host(settings.pool_max_idle_per_host);
-    if settings.http2 {
-        builder.http2_max_header_list_size(settings.max_header_bytes)
-    } else {
-        builder.http1_only()
-    }
+        .pool_max_idle_per_host(settings.pool_max_idle_per_host)
+        .http2_max_header_list_size(settings.max_header_bytes);
+    Ok((builder.build(connector), has_roots))
 }
 
 /// Returns headers as they may be told.
-fn told(headers: &HeaderMap, credential: Option<&Credential>) -> Vec<(String, String)> {
-    let secrets = credential.map(Credential::secrets).unwrap_or_default();
-    let tell = |name: &HeaderName, value: &HeaderValue| {
-        let hidden = credential.and_then(|credential| credential.told(name));
-        hidden
-            .unwrap_or_else(|| crate::redact(&String::from_utf8_lossy(value.as_bytes()), &secrets))
+fn told(headers: &HeaderMap, credential: Option<&Credential>) -> HeaderMap {
+    let mut told = headers.clone();
+    let Some(credential) = credential else {
+        return told;
     };
-    headers
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), tell(name, value)))
-        .collect()
+    let secrets = credential.secrets();
+    for (name, value) in &mut told {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        let hidden = credential.told(name).or_else(|| redacted(&text, &secrets));
+        if let Some(hidden) = hidden {
+            // What a header holds still is one with a word of ours in it.
+            *value = HeaderValue::from_str(&hidden)
+                .unwrap_or_else(|_| HeaderValue::from_static(REDACTED));
+        }
+    }
+    told
 }
 
 /// Replaces values that hold a secret; returns whether there were any.
@@ -331,7 +404,7 @@ fn redact_headers(headers: &mut HeaderMap, echo: Option<&Echo<'_>>) -> bool {
     found
 }
 
-fn version(version: http::Version) -> &'static str {
+fn told_version(version: http::Version) -> &'static str {
     match version {
         http::Version::HTTP_10 => "HTTP/1.0",
         http::Version::HTTP_2 => "HTTP/2",

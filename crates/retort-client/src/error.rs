@@ -25,9 +25,9 @@ pub enum ClientError {
     /// The file of further root certificates holds none, or one that cannot be parsed.
     #[error("`{0}` holds no usable root certificates in PEM form")]
     BadCaFile(PathBuf),
-    /// The HTTP library refused its configuration.
-    #[error("failed to set up the HTTP client")]
-    Build(#[source] reqwest::Error),
+    /// The TLS library refused its configuration.
+    #[error("failed to set up TLS")]
+    Build(#[source] rustls::Error),
     /// A URL that cannot be asked.
     #[error("the URL {0}")]
     Url(&'static str),

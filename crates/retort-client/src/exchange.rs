@@ -1,5 +1,6 @@
 //! What comes of a request: head, body, timings, and how it ended.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -71,13 +72,17 @@ pub struct ChunkMark {
 /// One exchange, whatever became of it.
 #[derive(Clone)]
 pub struct Exchange {
-    /// When the request was handed to the network, by the wall clock; connecting follows.
+    /// When the request was written to the network, by the wall clock; where a connection had to be
+    /// made for it, as much earlier as that took.
     pub sent_at: Timestamp,
     /// When the exchange ended: `sent_at` plus monotonic time.
     pub finished_at: Timestamp,
-    /// Time from sending to the end; to the last byte for [`Ending::StoppedAfterEnd`], so that
-    /// our own waiting is not measured.
+    /// Time from sending to the end; to the last byte for an answer that is complete, so that our
+    /// own waiting is not measured.
     pub elapsed: Duration,
+    /// How late bytes that had arrived were read when the last ones were, as far as
+    /// [`crate::HttpClient::measure_lag`] tells: the part of `elapsed` that is not the host's.
+    pub lag: Duration,
     /// The answer's head, if one arrived.
     pub head: Option<Head>,
     /// The first [`MAX_CHUNK_MARKS`] chunks.
@@ -96,8 +101,16 @@ pub struct Exchange {
     /// How it ended.
     pub end: Ending,
     /// Headers as sent, the secret replaced; without those that only frame the message (`host`,
-    /// `content-length`).
-    pub request_headers: Vec<(String, String)>,
+    /// `content-length`). Empty when nothing was sent.
+    pub request_headers: HeaderMap,
+}
+
+impl Exchange {
+    /// Returns the headers as sent, in order, as text: (lowercase name, value).
+    pub fn told_headers(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        let headers = self.request_headers.iter();
+        headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+    }
 }
 
 impl fmt::Debug for Exchange {

@@ -6,13 +6,14 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
+use crate::connect::TooLate;
 use crate::{Ending, Phase, Which};
 
 /// Returns how an exchange ended whose request could not be sent or got no head.
-pub(crate) fn before_head(error: &reqwest::Error) -> Ending {
+pub(crate) fn before_head(error: &hyper_util::client::legacy::Error) -> Ending {
     let cause = cause(error);
     if error.is_connect() {
-        if error.is_timeout() {
+        if cause == Some(TOO_LATE) {
             return Ending::TimedOut(Phase::Connect);
         }
         return Ending::ConnectFailed(cause.unwrap_or("failed"));
@@ -25,15 +26,17 @@ pub(crate) fn before_head(error: &reqwest::Error) -> Ending {
 }
 
 /// Returns how an exchange ended whose body broke off.
-pub(crate) fn within_body(error: &reqwest::Error) -> Ending {
+pub(crate) fn within_body(error: &hyper::Error) -> Ending {
     Ending::Broken(cause(error).unwrap_or("protocol"))
 }
 
 const HEAD_TOO_LARGE: &str = "head too large";
 
+const TOO_LATE: &str = "too late";
+
 /// Returns the first cause that is known, from the outermost error to the innermost.
-fn cause(error: &reqwest::Error) -> Option<&'static str> {
-    let mut next: Option<&(dyn Error + 'static)> = error.source();
+fn cause(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
     while let Some(error) = next {
         if let Some(cause) = known(error) {
             return Some(cause);
@@ -44,6 +47,9 @@ fn cause(error: &reqwest::Error) -> Option<&'static str> {
 }
 
 fn known(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    if error.is::<TooLate>() {
+        return Some(TOO_LATE);
+    }
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return Some(tls(error));
     }

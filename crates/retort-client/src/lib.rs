@@ -6,6 +6,7 @@
 
 mod client;
 mod coding;
+mod connect;
 mod credential;
 mod error;
 mod exchange;
@@ -17,6 +18,8 @@ mod settings;
 mod sigv4;
 #[cfg(test)]
 mod tests;
+mod times;
+mod trust;
 
 pub use client::HttpClient;
 pub use coding::expand;

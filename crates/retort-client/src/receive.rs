@@ -1,12 +1,16 @@
 //! Receiving a body: deadlines, caps, decoding and marks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use crate::coding::{Expander, Fault};
 use crate::secret::{Echo, EchoWatch};
+use crate::times::{Lag, Times};
 use crate::{
     BodySink, ChunkMark, ClientSettings, Ending, Flow, Head, MAX_CHUNK_MARKS, Phase, Which, fault,
 };
@@ -26,6 +30,7 @@ pub(crate) struct Received {
     pub(crate) body: Bytes,
     pub(crate) secret_echoed: bool,
     pub(crate) last_byte: Option<Duration>,
+    pub(crate) lag: Duration,
     pub(crate) end: Ending,
 }
 
@@ -38,6 +43,7 @@ impl Received {
             body: Bytes::new(),
             secret_echoed: false,
             last_byte: None,
+            lag: Duration::ZERO,
             end,
         }
     }
@@ -47,10 +53,22 @@ impl Received {
     }
 }
 
+/// What an exchange counts by.
+pub(crate) struct Counted<'a> {
+    /// When it was begun; deadlines count from here.
+    pub(crate) begun: Instant,
+    /// When its request went to the network.
+    pub(crate) sent: Instant,
+    /// When bytes went over its connection, unless others share it.
+    pub(crate) times: Option<Arc<Times>>,
+    /// How late bytes are seen that have arrived.
+    pub(crate) lag: &'a Lag,
+}
+
 /// Receives one body.
 pub(crate) struct Receiver<'a> {
     settings: &'a ClientSettings,
-    start: Instant,
+    counted: Counted<'a>,
     head: Head,
     sink: &'a mut dyn BodySink,
     /// The expander, or why there is none any more.
@@ -63,8 +81,10 @@ pub(crate) struct Receiver<'a> {
     body: BytesMut,
     chunks: Vec<ChunkMark>,
     chunk_count: u32,
-    /// When the last byte arrived: of the head at first.
+    /// When the last byte was read: of the head at first.
     last_at: Instant,
+    /// How late that was, as measured last.
+    lag: Duration,
     /// When the sink had all it needs.
     done_at: Option<Instant>,
 }
@@ -72,7 +92,7 @@ pub(crate) struct Receiver<'a> {
 impl<'a> Receiver<'a> {
     pub(crate) fn new(
         settings: &'a ClientSettings,
-        start: Instant,
+        counted: Counted<'a>,
         head: Head,
         sink: &'a mut dyn BodySink,
         echo: Option<Echo<'a>>,
@@ -81,8 +101,9 @@ impl<'a> Receiver<'a> {
         let is_encoded = expander.as_ref().is_ok_and(|e| !e.is_identity());
         Self {
             settings,
-            start,
-            last_at: start + head.since_sent,
+            last_at: counted.sent + head.since_sent,
+            lag: counted.lag.last(),
+            counted,
             head,
             sink,
             expander,
@@ -96,8 +117,8 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    pub(crate) async fn receive(mut self, mut response: reqwest::Response) -> Received {
-        let end = self.run(&mut response).await;
+    pub(crate) async fn receive(mut self, mut body: Incoming) -> Received {
+        let end = self.run(&mut body).await;
         let end = match self.expander {
             // The first fault counts: bytes were received after it only to be kept.
             Err(fault) => ending(fault),
@@ -117,32 +138,34 @@ impl<'a> Receiver<'a> {
             chunk_count: self.chunk_count,
             body,
             secret_echoed: in_received || in_expanded,
-            last_byte: Some(self.last_at.duration_since(self.start)),
+            last_byte: Some(self.last_at.duration_since(self.counted.sent)),
+            lag: self.lag,
             end,
         }
     }
 
-    async fn run(&mut self, response: &mut reqwest::Response) -> Ending {
+    async fn run(&mut self, body: &mut Incoming) -> Ending {
         loop {
             let (deadline, late) = self.deadline();
-            match timeout_at(deadline, response.chunk()).await {
+            let frame = match timeout_at(deadline, body.frame()).await {
                 Err(_) => return late,
-                Ok(Err(error)) => return fault::within_body(&error),
-                Ok(Ok(None)) => return self.complete(),
-                // Empty chunks do not count as signs of life.
-                Ok(Ok(Some(chunk))) if chunk.is_empty() => {}
-                Ok(Ok(Some(chunk))) => {
-                    if let Err(end) = self.take(&chunk).await {
-                        return end;
-                    }
-                }
+                Ok(None) => return self.complete(),
+                Ok(Some(Err(error))) => return fault::within_body(&error),
+                Ok(Some(Ok(frame))) => frame,
+            };
+            // Trailers are no part of an answer, and empty chunks do not count as signs of life.
+            let chunk = frame.into_data().unwrap_or_default();
+            if !chunk.is_empty()
+                && let Err(end) = self.take(&chunk).await
+            {
+                return end;
             }
         }
     }
 
     /// Returns until when to wait, and how the exchange ends then.
     fn deadline(&self) -> (Instant, Ending) {
-        let total = self.start + self.settings.total_timeout.0;
+        let total = self.counted.begun + self.settings.total_timeout.0;
         if let Some(done_at) = self.done_at {
             let late = done_at + self.settings.late_end_timeout.0;
             return (late.min(total), Ending::StoppedAfterEnd);
@@ -165,8 +188,11 @@ impl<'a> Receiver<'a> {
     }
 
     async fn take(&mut self, chunk: &Bytes) -> Result<(), Ending> {
-        self.last_at = Instant::now();
-        let since_sent = self.last_at.duration_since(self.start);
+        let now = Instant::now();
+        let times = self.counted.times.as_ref();
+        self.last_at = times.map_or(now, |times| times.read_at(self.last_at).min(now));
+        self.lag = self.counted.lag.last();
+        let since_sent = self.last_at.duration_since(self.counted.sent);
         self.chunk_count = self.chunk_count.saturating_add(1);
         if self.chunks.len() < MAX_CHUNK_MARKS {
             self.chunks.push(ChunkMark {

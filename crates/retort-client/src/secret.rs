@@ -100,17 +100,23 @@ impl fmt::Debug for SecretHeader {
 
 /// Returns `text` with every occurrence of a secret replaced by [`REDACTED`].
 pub fn redact(text: &str, secrets: &[&Secret]) -> String {
+    redacted(text, secrets).unwrap_or_else(|| text.to_owned())
+}
+
+/// Returns the same, or nothing where no secret is in `text`.
+pub(crate) fn redacted(text: &str, secrets: &[&Secret]) -> Option<String> {
     let mut needles: Vec<&str> = secrets.iter().map(|secret| secret.expose()).collect();
     needles.retain(|needle| !needle.is_empty());
     // A secret may be part of another one: the longer goes first.
     needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-    let mut text = text.to_owned();
+    let mut redacted: Option<String> = None;
     for needle in needles {
+        let text = redacted.as_deref().unwrap_or(text);
         if text.contains(needle) {
-            text = text.replace(needle, REDACTED);
+            redacted = Some(text.replace(needle, REDACTED));
         }
     }
-    text
+    redacted
 }
 
 /// Looks for secrets in what a host answers.

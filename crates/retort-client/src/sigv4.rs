@@ -7,10 +7,10 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::Url;
 use retort_types::Timestamp;
 use secrecy::zeroize::Zeroizing;
 use sha2::{Digest as _, Sha256};
+use url::Url;
 
 use crate::secret::REDACTED;
 use crate::{ClientError, Secret};

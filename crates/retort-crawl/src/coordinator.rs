@@ -147,7 +147,8 @@ impl Coordinator {
             .unwrap_or(Wish::Resume);
         let maker = RecordMaker {
             clock: Arc::clone(&parts.clock),
-            worker_id: "coordinator".to_owned(),
+            worker_id: "coordinator".into(),
+            entropy: Arc::default(),
         };
         let view = View::new(Arc::clone(&parts.plan), now.1, tallies);
         let first = Arc::new(view.status(&state, State::Asking, now.1));
@@ -417,19 +418,15 @@ impl Coordinator {
             let Some(endpoint) = self.parts.endpoints.get(&sample.model) else {
                 continue;
             };
-            records.push(
-                self.maker
-                    .not_asked(&sample, endpoint, self.state.reason(model)),
-            );
+            records.push(self.maker.not_asked(
+                &Arc::new(sample),
+                endpoint,
+                self.state.reason(model),
+            ));
         }
         let writer = self.parts.writer.clone();
         self.close_out = Some(tokio::spawn(async move {
-            let stored = join_all(
-                records
-                    .into_iter()
-                    .map(|record| writer.append(Box::new(record))),
-            )
-            .await;
+            let stored = join_all(records.into_iter().map(|record| writer.append(record))).await;
             let flushed = writer.flush().await;
             if let Some(error) = stored.into_iter().find_map(Result::err) {
                 tracing::error!(error = %error, "a row of a sample that was not asked could not be stored");

@@ -1,6 +1,7 @@
 //! Makes attempt records: who, when and how, without the reply itself.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -12,19 +13,55 @@ use uuid::Uuid;
 /// The software named in every row.
 pub const SOFTWARE: &str = concat!("retort/", env!("CARGO_PKG_VERSION"));
 
+/// Random bytes for the names of attempts. They come from the system many at a time: each time is a
+/// call of the kernel.
+#[derive(Debug, Default)]
+pub(crate) struct Entropy(Mutex<Vec<[u8; RANDOM_BYTES]>>);
+
+/// Random bytes of a name.
+const RANDOM_BYTES: usize = 10;
+
+/// Names that random bytes are fetched for at once.
+const NAMES_AT_ONCE: usize = 256;
+
+impl Entropy {
+    fn next(&self) -> [u8; RANDOM_BYTES] {
+        let mut ready = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.pop().unwrap_or_else(|| {
+            let mut bytes = [0; RANDOM_BYTES * NAMES_AT_ONCE];
+            fill(&mut bytes);
+            let (names, _) = bytes.as_chunks();
+            ready.extend_from_slice(names);
+            ready.pop().unwrap_or_default()
+        })
+    }
+}
+
+fn fill(bytes: &mut [u8]) {
+    SysRng
+        .try_fill_bytes(bytes)
+        .expect("every system Rust runs on has a source of random bytes");
+}
+
 /// Makes records in the name of one worker.
 #[derive(Debug, Clone)]
 pub(crate) struct RecordMaker {
     pub(crate) clock: Arc<dyn WallClock>,
-    pub(crate) worker_id: String,
+    pub(crate) worker_id: Arc<str>,
+    pub(crate) entropy: Arc<Entropy>,
 }
 
 impl RecordMaker {
     /// Returns a record of an attempt that ended now with `outcome`, with nothing decoded.
-    pub(crate) fn record(&self, sample: &Sample, outcome: Outcome, asked: Asked) -> AttemptRecord {
-        AttemptRecord {
-            sample: sample.clone(),
-            attempt_id: fresh_id(&*self.clock).to_string(),
+    pub(crate) fn record(
+        &self,
+        sample: &Arc<Sample>,
+        outcome: Outcome,
+        asked: Arc<Asked>,
+    ) -> Box<AttemptRecord> {
+        Box::new(AttemptRecord {
+            sample: Arc::clone(sample),
+            attempt_id: named(&*self.clock, self.entropy.next()).to_string(),
             attempt_no: 0,
             outcome,
             final_outcome: None,
@@ -42,21 +79,22 @@ impl RecordMaker {
             retry_after_ms: None,
             cost_usd: None,
             price_as_of: None,
-            worker_id: self.worker_id.clone(),
+            worker_id: Arc::clone(&self.worker_id),
             delivery_count: 0,
-            software_version: SOFTWARE.to_owned(),
+            software_version: Cow::Borrowed(SOFTWARE),
             exchange: None,
-        }
+        })
     }
 
     /// Returns the record of a sample that ended without being asked.
     pub(crate) fn not_asked(
         &self,
-        sample: &Sample,
+        sample: &Arc<Sample>,
         endpoint: &Endpoint,
         reason: String,
-    ) -> AttemptRecord {
-        let mut record = self.record(sample, Outcome::NotAsked, not_sent(endpoint, sample));
+    ) -> Box<AttemptRecord> {
+        let asked = Arc::new(not_sent(endpoint, sample));
+        let mut record = self.record(sample, Outcome::NotAsked, asked);
         record.final_outcome = Some(Outcome::NotAsked);
         record.reason = Some(reason);
         record
@@ -93,10 +131,12 @@ pub(crate) fn not_sent(endpoint: &Endpoint, sample: &Sample) -> Asked {
 
 /// Returns a fresh name for something that is written once, in order of time.
 pub(crate) fn fresh_id(clock: &dyn WallClock) -> Uuid {
+    let mut random = [0; RANDOM_BYTES];
+    fill(&mut random);
+    named(clock, random)
+}
+
+fn named(clock: &dyn WallClock, random: [u8; RANDOM_BYTES]) -> Uuid {
     let millis = u64::try_from(clock.now().as_micros() / 1_000).unwrap_or(0);
-    let mut random = [0_u8; 10];
-    SysRng
-        .try_fill_bytes(&mut random)
-        .expect("every system Rust runs on has a source of random bytes");
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }

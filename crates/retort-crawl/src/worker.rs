@@ -99,7 +99,8 @@ impl WorkerParts {
         };
         let maker = RecordMaker {
             clock: self.clock,
-            worker_id: self.worker_id,
+            worker_id: self.worker_id.into(),
+            entropy: Arc::default(),
         };
         let context = Context {
             attempter: Attempter {
@@ -108,6 +109,7 @@ impl WorkerParts {
                 maker,
                 allowance,
                 archiver: Arc::default(),
+                asked: Arc::default(),
                 broken: watch::channel(None).0,
             },
             registry: Registry::default(),
@@ -148,6 +150,8 @@ impl Worker {
         let settler = tokio::spawn(settle(Arc::clone(&context), Arc::clone(&broker), committed));
         let mut services = JoinSet::new();
         services.spawn(flush_when_wanted(Arc::clone(&context)));
+        let client = context.attempter.client.clone();
+        services.spawn(async move { client.measure_lag().await });
         services.spawn(save_paces(Arc::clone(&context)));
         services.spawn(tell(Arc::clone(&context), Arc::clone(&broker)));
         let mut tasks = JoinSet::new();
@@ -344,7 +348,7 @@ async fn settle(
 ) {
     while let Some(batch) = committed.recv().await {
         for records in batch.records().chunks(RECEIPT_RECORDS) {
-            let worker_id = context.attempter.maker.worker_id.clone();
+            let worker_id = context.attempter.maker.worker_id.to_string();
             let receipt = Receipt {
                 worker_id,
                 records: records.to_vec(),
@@ -414,7 +418,7 @@ async fn tell(context: Arc<Context>, broker: Arc<dyn Broker>) {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let heartbeat = Heartbeat {
-            worker_id: context.attempter.maker.worker_id.clone(),
+            worker_id: context.attempter.maker.worker_id.to_string(),
             at: context.clock().now(),
             domains,
             writer: context.writer().status(),

@@ -224,7 +224,7 @@ fn attempt(sample: Sample, at: i64) -> Result<AttemptRecord> {
     let hash = |what: &str| Some(Digest::of(format!("{what}{index}").as_bytes()).to_string());
     Ok(AttemptRecord {
         exchange: None,
-        sample,
+        sample: Arc::new(sample),
         attempt_id: format!(
             "{}",
             uuid::Uuid::from_u128((u128::from(at.unsigned_abs()) << 64) | u128::from(mix(index)))
@@ -233,7 +233,7 @@ fn attempt(sample: Sample, at: i64) -> Result<AttemptRecord> {
         outcome: Outcome::Answered,
         final_outcome: Some(Outcome::Answered),
         reason: None,
-        asked: Asked {
+        asked: Arc::new(Asked {
             provider: "provider".parse()?,
             account: "account".parse()?,
             request_model,
@@ -241,7 +241,7 @@ fn attempt(sample: Sample, at: i64) -> Result<AttemptRecord> {
             wire_protocol: WireProtocol::OpenaiChat,
             streamed: false,
             request_params: r#"{"max_tokens":300,"temperature":1.0}"#.to_owned(),
-        },
+        }),
         timing: Timing {
             due_at: time(0),
             sent_at: time(1),
@@ -250,6 +250,7 @@ fn attempt(sample: Sample, at: i64) -> Result<AttemptRecord> {
                 at + 2_000_000 + i64::try_from(mix(index) % 900_000)?,
             ),
             client_queue_ms: Some(1.0),
+            client_lag_ms: Some(0.0),
             ttfb_ms: Some(399.0 + (mix(index) % 1_000) as f64 / 7.0),
             ttft_ms: None,
             latency_ms: Some(2_000.0 + (mix(index + 1) % 10_000) as f64 / 3.0),
@@ -258,8 +259,8 @@ fn attempt(sample: Sample, at: i64) -> Result<AttemptRecord> {
         },
         http: HttpFacts {
             status: Some(200),
-            version: Some("HTTP/1.1".to_owned()),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            version: Some("HTTP/1.1".into()),
+            headers: vec![("content-type".into(), "application/json".to_owned())],
             provider_request_id: hash("request"),
             request_sha256: hash("asked"),
             response_sha256: hash("told"),
@@ -272,9 +273,9 @@ fn attempt(sample: Sample, at: i64) -> Result<AttemptRecord> {
         retry_after_ms: None,
         cost_usd: Some(0.0002),
         price_as_of: Some("2026-11-01".to_owned()),
-        worker_id: "w".to_owned(),
+        worker_id: "w".into(),
         delivery_count: 1,
-        software_version: "retort/scale".to_owned(),
+        software_version: "retort/scale".into(),
     })
 }
 

@@ -6,6 +6,8 @@ use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 use retort_types::Digest;
 
+use crate::spool::BinaryError;
+
 /// The store failed, or was asked for something it does not have.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -124,9 +126,9 @@ pub enum SpoolError {
         /// The limit.
         limit: usize,
     },
-    /// A record has no JSON form.
+    /// A record has no form that can be stored.
     #[error("failed to encode a record")]
-    Encode(#[from] serde_json::Error),
+    Encode(#[from] BinaryError),
     /// The file system failed; trying again may help.
     #[error("failed to {doing} `{}`", path.display())]
     Io {

@@ -13,7 +13,7 @@ mod read;
 mod tests;
 mod write;
 
-use retort_types::{SampleId, Timestamp};
+use retort_types::{Digest, SampleId, Timestamp};
 
 pub use name::{ExchangeFile, is_exchange_file};
 pub use read::{Record, Stored, StoredAnswer, StoredRequest, read};
@@ -32,9 +32,11 @@ pub struct Exchange<'a> {
     /// Where to.
     pub target_uri: &'a str,
     /// Headers as sent, in order; none when nothing was sent.
-    pub request_headers: &'a [(String, String)],
+    pub request_headers: &'a [(&'a str, &'a [u8])],
     /// The body as sent.
     pub request_body: &'a [u8],
+    /// SHA-256 of that, where it is known already.
+    pub request_digest: Option<Digest>,
     /// What came back, unless nothing did.
     pub answer: Option<Answer<'a>>,
     /// How it ended, in our words.
@@ -58,4 +60,6 @@ pub struct Answer<'a> {
     pub headers: Vec<(&'a str, &'a [u8])>,
     /// The body before its content encoding is undone.
     pub body: &'a [u8],
+    /// SHA-256 of that, where it is known already.
+    pub body_digest: Option<Digest>,
 }

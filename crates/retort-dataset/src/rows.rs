@@ -124,6 +124,7 @@ fn response_timing(rows: &mut Rows<'_, AttemptRecord>) {
     rows.f64("ttfb_ms", |r| r.timing.ttfb_ms);
     rows.f64("ttft_ms", |r| r.timing.ttft_ms);
     rows.f64("latency_ms", |r| r.timing.latency_ms);
+    rows.f64("client_lag_ms", |r| r.timing.client_lag_ms);
     rows.u32("chunk_count", |r| r.timing.chunk_count);
     rows.f32_list("itl_ms", |r| {
         let gaps = &r.timing.itl_ms;
@@ -137,7 +138,7 @@ fn response_http(rows: &mut Rows<'_, AttemptRecord>) {
     rows.pairs("response_headers", |r| {
         let headers = r.http.headers.iter();
         headers
-            .map(|(name, value)| (Cow::from(name.as_str()), Cow::from(value.as_str())))
+            .map(|(name, value)| (Cow::from(&**name), Cow::from(value.as_str())))
             .collect()
     });
     rows.str("provider_request_id", |r| {
@@ -231,6 +232,7 @@ pub fn attempts<R: Borrow<AttemptRecord>>(records: &[R]) -> Result<RecordBatch, 
     rows.f64("client_queue_ms", |r| r.timing.client_queue_ms);
     rows.f64("ttfb_ms", |r| r.timing.ttfb_ms);
     rows.f64("latency_ms", |r| r.timing.latency_ms);
+    rows.f64("client_lag_ms", |r| r.timing.client_lag_ms);
     rows.u32("input_tokens", |r| r.reply.usage.input_tokens);
     rows.u32("output_tokens", |r| r.reply.usage.output_tokens);
     rows.f64("cost_usd", |r| r.cost_usd);

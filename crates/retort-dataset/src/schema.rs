@@ -1,7 +1,10 @@
-//! Version 1 of the dataset's tables: names, types, units and meaning of every column.
+//! Version 2 of the dataset's tables: names, types, units and meaning of every column.
 //!
 //! Names are stable. Arrow maps and dictionary types are not used: common readers refuse or merge
 //! them wrongly. Parquet still dictionary-encodes repeated texts on its own.
+//!
+//! Version 2 added `client_lag_ms`. A file of an earlier version reads as if columns that came later
+//! were there and null.
 
 mod columns;
 mod readers;
@@ -15,7 +18,7 @@ pub use columns::{ATTEMPTS, MODELS, PROMPTS, RESPONSES, TOKENS};
 pub use readers::{READERS, Reader};
 
 /// Version of the tables; goes into every file's metadata and every manifest.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
 
 /// One of the dataset's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +115,8 @@ pub struct Column {
     pub otel: Option<&'static str>,
     /// What it says, in one sentence.
     pub doc: &'static str,
+    /// The version of the tables that brought it.
+    pub since: u8,
 }
 
 impl Column {
@@ -123,6 +128,7 @@ impl Column {
             unit: None,
             otel: None,
             doc,
+            since: 1,
         }
     }
 
@@ -133,6 +139,12 @@ impl Column {
 
     const fn unit(mut self, unit: &'static str) -> Self {
         self.unit = Some(unit);
+        self
+    }
+
+    /// Makes it a column that came later; it must be one whose values may be absent.
+    const fn since(mut self, version: u8) -> Self {
+        self.since = version;
         self
     }
 
@@ -288,6 +300,8 @@ mod tests {
         for (table, column) in columns() {
             assert!(seen.insert((table, column.name)), "{table}.{}", column.name);
             assert!(column.doc.ends_with('.'), "{table}.{}", column.name);
+            // Else files from before could not be read.
+            assert!(column.since == 1 || column.nullable, "{}", column.name);
             let field = table.schema().field_with_name(column.name).unwrap().clone();
             assert_eq!(
                 field.metadata().get("doc").map(String::as_str),

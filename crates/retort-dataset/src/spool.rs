@@ -4,6 +4,7 @@
 //! (`000000000001.spool`), each of which later becomes one flush and is then removed. A file with
 //! damage in its middle is not removed but set aside as `.spool.corrupt`, its whole frames used.
 
+mod binary;
 pub(crate) mod disk;
 mod frame;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use retort_types::AttemptRecord;
 
 use crate::SpoolError;
+pub use binary::BinaryError;
 use disk::{Disk, DiskFile, RealDisk};
 
 const LOCK_FILE: &str = "lock";

@@ -112,13 +112,13 @@ pub(crate) fn sample(index: u64) -> Sample {
 pub(crate) fn attempt(index: u64, number: u32, outcome: Outcome) -> AttemptRecord {
     let at = START + i64::try_from(index).expect("small") * 1_000 + i64::from(number);
     AttemptRecord {
-        sample: sample(index),
+        sample: Arc::new(sample(index)),
         attempt_id: format!("01900000-0000-7000-8000-{index:08x}{number:04x}"),
         attempt_no: number,
         outcome,
         final_outcome: outcome.is_terminal().then_some(outcome),
         reason: None,
-        asked: Asked {
+        asked: Arc::new(Asked {
             provider: name::<ProviderName>("provider"),
             account: name::<AccountName>("account"),
             request_model: "alpha-1".to_owned(),
@@ -126,7 +126,7 @@ pub(crate) fn attempt(index: u64, number: u32, outcome: Outcome) -> AttemptRecor
             wire_protocol: WireProtocol::OpenaiChat,
             streamed: false,
             request_params: "{}".to_owned(),
-        },
+        }),
         timing: Timing {
             finished_at: Timestamp::from_micros(at),
             ..Timing::default()
@@ -139,9 +139,9 @@ pub(crate) fn attempt(index: u64, number: u32, outcome: Outcome) -> AttemptRecor
         retry_after_ms: None,
         cost_usd: None,
         price_as_of: None,
-        worker_id: "worker-1".to_owned(),
+        worker_id: "worker-1".into(),
         delivery_count: 0,
-        software_version: "retort/test".to_owned(),
+        software_version: "retort/test".into(),
         exchange: None,
     }
 }
@@ -178,8 +178,9 @@ pub(crate) fn full() -> AttemptRecord {
     let mut record = attempt(4, 2, Outcome::Answered);
     let some = |text: &str| Some(text.to_owned());
     let at = |ms: i64| Some(Timestamp::from_micros(START + ms * 1_000));
-    record.sample.system = some("system text");
-    record.sample.params = Params {
+    let sample = Arc::make_mut(&mut record.sample);
+    sample.system = some("system text");
+    sample.params = Params {
         temperature: Some(0.7),
         top_p: Some(0.9),
         top_k: Some(40),
@@ -189,8 +190,9 @@ pub(crate) fn full() -> AttemptRecord {
         ..Params::default()
     };
     record.reason = some("the reason");
-    record.asked.streamed = true;
-    record.asked.request_params = r#"{"temperature":0.7}"#.to_owned();
+    let asked = Arc::make_mut(&mut record.asked);
+    asked.streamed = true;
+    asked.request_params = r#"{"temperature":0.7}"#.to_owned();
     record.timing = Timing {
         due_at: at(1),
         sent_at: at(2),
@@ -200,15 +202,16 @@ pub(crate) fn full() -> AttemptRecord {
         ttfb_ms: Some(20.25),
         ttft_ms: Some(30.125),
         latency_ms: Some(99.0),
+        client_lag_ms: Some(0.5),
         chunk_count: Some(12),
         itl_ms: vec![1.0, 2.5],
     };
     record.http = HttpFacts {
         status: Some(200),
-        version: some("HTTP/1.1"),
+        version: Some("HTTP/1.1".into()),
         headers: vec![
-            ("server".to_owned(), "mock".to_owned()),
-            ("via".to_owned(), "1.1 π".to_owned()),
+            ("server".into(), "mock".to_owned()),
+            ("via".into(), "1.1 π".to_owned()),
         ],
         provider_request_id: some("req-1"),
         request_sha256: some("aa"),

@@ -8,6 +8,7 @@
 mod committed;
 mod compact;
 mod flush;
+mod join;
 mod run;
 mod status;
 #[cfg(test)]
@@ -257,6 +258,7 @@ pub fn make_finite(record: &mut AttemptRecord) {
     finite(&mut timing.ttfb_ms);
     finite(&mut timing.ttft_ms);
     finite(&mut timing.latency_ms);
+    finite(&mut timing.client_lag_ms);
     finite(&mut record.cost_usd);
     for gap in &mut timing.itl_ms {
         *gap = clamp(*gap, 0.0);

@@ -1,5 +1,8 @@
 //! What is kept of one attempt: the unit that is fsynced to the spool and becomes dataset rows.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +14,8 @@ use crate::{AccountName, Digest, Outcome, ProviderName, Reply, Sample, Timestamp
 /// Every attempt makes a row in `attempts`; the one that ends its sample makes one in `responses`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptRecord {
-    /// The sample that was asked.
-    pub sample: Sample,
+    /// The sample that was asked; shared with whoever asks it, since it is the larger part.
+    pub sample: Arc<Sample>,
     /// UUIDv7 of this attempt.
     pub attempt_id: String,
     /// From 1; 0 for a sample that was never asked. Attempts that the provider turned away with
@@ -26,8 +29,8 @@ pub struct AttemptRecord {
     /// Why, in our words: which budget, deadline or cause; never a provider's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Who was asked.
-    pub asked: Asked,
+    /// Who was asked; the same for many attempts.
+    pub asked: Arc<Asked>,
     /// When.
     pub timing: Timing,
     /// What HTTP said.
@@ -55,12 +58,12 @@ pub struct AttemptRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_as_of: Option<String>,
     /// The worker.
-    pub worker_id: String,
+    pub worker_id: Arc<str>,
     /// How often the broker had delivered the sample before, 0 for the first time.
     #[serde(default)]
     pub delivery_count: u32,
     /// The software that made this record, as `retort/0.1.0`.
-    pub software_version: String,
+    pub software_version: Cow<'static, str>,
     /// What was sent and received, when the campaign stores exchanges. Not part of the JSON form: a
     /// spool frame carries it beside that.
     #[serde(skip)]
@@ -153,6 +156,10 @@ pub struct Timing {
     /// Milliseconds from sent to the last byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
+    /// Milliseconds by which the last bytes were read late after they had arrived, as far as it could
+    /// be measured: our own delay within the latency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_lag_ms: Option<f64>,
     /// Chunks of the body as they arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunk_count: Option<u32>,
@@ -170,10 +177,10 @@ pub struct HttpFacts {
     pub status: Option<u16>,
     /// `HTTP/1.1` or `HTTP/2`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    pub version: Option<Cow<'static, str>>,
     /// Headers of the answer on the allow-list, in order: (lowercase name, value).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// Id of the request, from the answer's headers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider_request_id: Option<String>,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::campaign::StoreOptions;
-use crate::digest::{hex, unhex};
+use crate::digest::{HexVisitor, unhex_exactly, with_hex};
 use crate::{
     ArmName, CampaignId, Digest, DomainId, ModelName, Params, PromptInput, SuiteName, Timestamp,
 };
@@ -55,7 +55,7 @@ impl SampleId {
 
 impl fmt::Display for SampleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        with_hex::<32, _>(&self.0, |text| f.write_str(text))
     }
 }
 
@@ -74,21 +74,23 @@ impl FromStr for SampleId {
     type Err = InvalidSampleId;
 
     fn from_str(text: &str) -> Result<Self, InvalidSampleId> {
-        let bytes = unhex(text).ok_or(InvalidSampleId)?;
-        Ok(Self(bytes.try_into().map_err(|_| InvalidSampleId)?))
+        unhex_exactly(text).map(Self).ok_or(InvalidSampleId)
     }
 }
 
 impl Serialize for SampleId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex(&self.0))
+        if !serializer.is_human_readable() {
+            return serializer.serialize_bytes(&self.0);
+        }
+        with_hex::<32, _>(&self.0, |text| serializer.serialize_str(text))
     }
 }
 
 impl<'de> Deserialize<'de> for SampleId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'_, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        let visitor = HexVisitor("a sample id is 32 hex characters");
+        visitor.read(deserializer).map(Self)
     }
 }
 

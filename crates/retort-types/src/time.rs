@@ -176,6 +176,12 @@ macro_rules! as_text {
             }
         }
 
+        schema_of_text!($type, $name, $schema);
+    };
+}
+
+macro_rules! schema_of_text {
+    ($type:ty, $name:literal, $schema:tt) => {
         impl schemars::JsonSchema for $type {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 $name.into()
@@ -188,7 +194,28 @@ macro_rules! as_text {
     };
 }
 
-as_text!(Timestamp, "Timestamp", { "type": "string", "format": "date-time" });
+impl Serialize for Timestamp {
+    /// As text where a person may read it, else as microseconds.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_i64(self.as_micros())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return i64::deserialize(deserializer).map(Self::from_micros);
+        }
+        let text = std::borrow::Cow::<'_, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+schema_of_text!(Timestamp, "Timestamp", { "type": "string", "format": "date-time" });
 as_text!(HumanDuration, "Duration", { "type": "string", "pattern": "^([0-9]+(ms|s|m|min|h|d))+$" });
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ pub(crate) const PARTS_MAX: usize = 4_096;
 
 /// Returns `text` cut to the length of a word.
 pub(crate) fn word(text: &str) -> String {
+    if text.len() <= WORD_MAX_CHARS {
+        return text.to_owned();
+    }
     text.chars().take(WORD_MAX_CHARS).collect()
 }
 

@@ -1,5 +1,7 @@
 //! Headers of an answer that are worth keeping, by allow-list.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 
 /// Longest header value that is kept, in characters. Recorded ones stay under a tenth of this.
@@ -90,26 +92,31 @@ const REQUEST_IDS: [&str; 13] = [
 /// Returns the headers that a dataset keeps, sorted by name: (lowercase name, value).
 ///
 /// Values are cut to a bounded length, and bytes that are no text are replaced.
-pub fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let mut kept: Vec<(String, String)> = headers
+pub fn kept_headers(headers: &HeaderMap) -> Vec<(Cow<'static, str>, String)> {
+    let mut kept: Vec<(Cow<'static, str>, String)> = headers
         .iter()
-        .filter(|(name, _)| is_kept(name.as_str()))
-        .map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())))
+        .filter_map(|(name, value)| Some((kept_name(name.as_str())?, text(value.as_bytes()))))
         .collect();
     kept.sort_by(|a, b| a.0.cmp(&b.0));
     kept.truncate(KEPT_MAX);
     kept
 }
 
-fn is_kept(name: &str) -> bool {
-    KEPT.binary_search(&name).is_ok() || KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+/// Returns the name of a header that is kept.
+fn kept_name(name: &str) -> Option<Cow<'static, str>> {
+    if let Ok(place) = KEPT.binary_search(&name) {
+        return KEPT.get(place).copied().map(Cow::Borrowed);
+    }
+    let is_kept = KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    is_kept.then(|| Cow::Owned(name.to_owned()))
 }
 
 fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value)
-        .chars()
-        .take(VALUE_MAX_CHARS)
-        .collect()
+    let text = String::from_utf8_lossy(value);
+    if text.len() <= VALUE_MAX_CHARS {
+        return text.into_owned();
+    }
+    text.chars().take(VALUE_MAX_CHARS).collect()
 }
 
 /// Returns the provider's id of a request.
@@ -167,7 +174,7 @@ mod tests {
             ("via", "1.1 b"),
             ("x-ratelimit-remaining-tokens", "7"),
         ];
-        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let expected = expected.map(|(name, value)| (Cow::from(name), value.to_owned()));
         assert_eq!(kept_headers(&given), expected);
     }
 

@@ -93,17 +93,20 @@ pub(crate) fn finish<P: Serialize>(
     } else {
         "application/json"
     };
-    let body = serde_json::to_vec(&Body {
-        prompt,
-        fields: &fields,
-    })?;
+    let written = serde_json::to_string(&fields)?;
+    let body = joined(serde_json::to_vec(prompt)?, &written);
+    let request_params = if fields.iter().all(is_canonical_field) {
+        written
+    } else {
+        canonical_json(&fields)?
+    };
     Ok(EncodedRequest {
         headers: vec![
             ("content-type".to_owned(), "application/json".to_owned()),
             ("accept".to_owned(), accept.to_owned()),
         ],
         body: Bytes::from(body),
-        request_params: canonical_json(&fields)?,
+        request_params,
         streamed,
     })
 }
@@ -137,11 +140,84 @@ fn overlay(value: &mut Value, over: &Value) {
     }
 }
 
-/// Writes the prompt without copying it into a JSON value first.
-#[derive(Serialize)]
-struct Body<'a, P> {
-    #[serde(flatten)]
-    prompt: &'a P,
-    #[serde(flatten)]
-    fields: &'a Fields,
+/// Returns the fields of the JSON object `first` and those of `second` behind them as one object.
+fn joined(mut first: Vec<u8>, second: &str) -> Vec<u8> {
+    let fields = second.strip_prefix('{').unwrap_or(second);
+    if fields == "}" {
+        return first;
+    }
+    if first.pop() == Some(b'}') && first.last() != Some(&b'{') {
+        first.push(b',');
+    }
+    first.extend_from_slice(fields.as_bytes());
+    first
+}
+
+/// Whole numbers up to this are the same in double precision (2^53).
+const EXACT_MAX: u64 = 1 << 53;
+
+/// Returns whether `value` is written alike in the canonical form and without it. That is known of
+/// most values, and taking the canonical form of the others costs as much as encoding a request.
+fn is_canonical(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => whole.unsigned_abs() <= EXACT_MAX,
+            // Both write so the shortest digits that read back as the same number.
+            (None, Some(number)) => number.fract() != 0.0 && (1e-4..1e15).contains(&number.abs()),
+            (None, None) => false,
+        },
+        Value::Array(items) => items.iter().all(is_canonical),
+        // Keys are sorted by bytes here and by UTF-16 there.
+        Value::Object(fields) => fields.iter().all(is_canonical_field),
+    }
+}
+
+fn is_canonical_field((name, value): (&String, &Value)) -> bool {
+    name.is_ascii() && is_canonical(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn objects_are_joined() {
+        let check = |first: &str, second, expected: &str| {
+            let joined = joined(first.as_bytes().to_vec(), second);
+            assert_eq!(String::from_utf8(joined).unwrap(), expected);
+        };
+        check(r#"{"a":1}"#, r#"{"b":2}"#, r#"{"a":1,"b":2}"#);
+        check("{}", r#"{"b":2}"#, r#"{"b":2}"#);
+        check(r#"{"a":{}}"#, "{}", r#"{"a":{}}"#);
+    }
+
+    #[test]
+    fn what_the_canonical_form_writes_otherwise_is_known() {
+        for (value, expected) in [
+            (json!(0.7), true),
+            (json!([null, true, "\u{7}é\u{1f600}", -3]), true),
+            (json!(1.0), false),
+            (json!(1e-7), false),
+            (json!(1e21), false),
+            (json!(u64::MAX), false),
+            (json!({ "é": 1 }), false),
+        ] {
+            assert_eq!(is_canonical(&value), expected, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_counts_as_canonical_is(number in any::<f64>(), small in -9.0_f64..9.0, whole: i64, text: String) {
+            for value in [json!(number), json!(small), json!(whole), json!(text), json!({ "a": [small] })] {
+                if is_canonical(&value) {
+                    prop_assert_eq!(canonical_json(&value).unwrap(), value.to_string());
+                }
+            }
+        }
+    }
 }

@@ -47,7 +47,11 @@ async fn a_request_is_sent_as_it_is_told() {
         ("authorization", "Bearer [redacted]"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    assert_eq!(exchange.request_headers, expected);
+    let told: Vec<(String, String)> = exchange
+        .told_headers()
+        .map(|(name, value)| (name.to_owned(), value.into_owned()))
+        .collect();
+    assert_eq!(told, expected);
     for (name, value) in expected {
         let value = value.replace("[redacted]", KEY);
         assert!(head.contains(&format!("\r\n{name}: {value}")), "{head}");
@@ -71,8 +75,8 @@ async fn headers_of_a_request_replace_defaults_but_not_the_product_or_the_key() 
     }
     let (text, exchange) = seen(&plain_client(), request).await;
     let told = |name: &str| {
-        let mut found = exchange.request_headers.iter().filter(|(n, _)| n == name);
-        (found.next().unwrap().1.clone(), found.count())
+        let mut found = exchange.told_headers().filter(|(n, _)| *n == name);
+        (found.next().unwrap().1.into_owned(), found.count())
     };
     assert_eq!(told("accept-encoding"), ("identity".to_owned(), 0));
     assert_eq!(told("accept"), ("text/event-stream".to_owned(), 0));

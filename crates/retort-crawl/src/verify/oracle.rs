@@ -1,5 +1,7 @@
 //! What rows should say, by the plan and the decoders.
 
+use std::sync::Arc;
+
 use retort_dataset::ModelRow;
 use retort_dataset::audit::{Comparable, Oracle};
 use retort_dataset::exchange::Stored;
@@ -47,13 +49,13 @@ impl Oracle for PlanOracle {
             request_params: String::new(),
         };
         Some(AttemptRecord {
-            sample,
+            sample: Arc::new(sample),
             attempt_id: String::new(),
             attempt_no: 0,
             outcome: Outcome::NotAsked,
             final_outcome: None,
             reason: None,
-            asked,
+            asked: Arc::new(asked),
             timing: Timing::default(),
             http: HttpFacts::default(),
             reply: Reply::default(),
@@ -63,9 +65,9 @@ impl Oracle for PlanOracle {
             retry_after_ms: None,
             cost_usd: None,
             price_as_of: None,
-            worker_id: String::new(),
+            worker_id: "".into(),
             delivery_count: 0,
-            software_version: String::new(),
+            software_version: "".into(),
             exchange: None,
         })
     }

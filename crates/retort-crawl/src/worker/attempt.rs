@@ -1,6 +1,7 @@
 //! One attempt: encode, exchange, decode, store. The slot is held until the record is fsynced.
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,9 @@ use retort_dataset::exchange::Archiver;
 use retort_dataset::{SpoolError, Writer};
 use retort_pace::Settlement;
 use retort_types::record::{Asked, AttemptRecord, HttpFacts, KeptExchange, Timing};
-use retort_types::{Digest, Disposition, Endpoint, Outcome, Reply, Sample, Timestamp};
+use retort_types::{
+    Digest, Disposition, Endpoint, ModelName, Outcome, Reply, Sample, Timestamp, WireProtocol,
+};
 use retort_wire::Decoded;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -29,6 +32,7 @@ pub(crate) struct Attempter {
     pub(crate) allowance: Allowance,
     /// Makes the records of exchanges; shared, as it is large.
     pub(crate) archiver: Arc<Mutex<Archiver>>,
+    pub(crate) asked: Arc<LastAsked>,
     /// Why replies can no longer be stored, once they cannot.
     pub(crate) broken: watch::Sender<Option<String>>,
 }
@@ -85,7 +89,7 @@ pub(crate) fn conclude(outcome: Outcome, turn: &Turn, allowance: Allowance) -> O
 impl Attempter {
     /// Makes one attempt and returns once its record is fsynced.
     pub(crate) async fn attempt(&self, target: &Target, turn: &Turn) -> Ended {
-        let (mut record, mut settlement) = match prepare(target, turn) {
+        let (mut record, mut settlement) = match self.prepare(target, turn) {
             Ok((request, asked)) => self.ask(target, turn, request, asked).await,
             Err(reason) => {
                 let mut record = self.failed(turn, target, Outcome::InvalidRequest);
@@ -113,7 +117,7 @@ impl Attempter {
     /// Stores that a sample ended without being asked.
     pub(crate) async fn not_asked(
         &self,
-        sample: &Sample,
+        sample: &Arc<Sample>,
         target: &Target,
         (attempts, reason): (u32, String),
     ) {
@@ -131,20 +135,22 @@ impl Attempter {
         self.store(record).await;
     }
 
-    fn failed(&self, turn: &Turn, target: &Target, outcome: Outcome) -> AttemptRecord {
-        let asked = not_sent(&target.endpoint, &turn.sample);
-        let record = self.maker.record(&turn.sample, outcome, asked);
-        AttemptRecord {
-            attempt_no: turn.attempt_no,
-            delivery_count: turn.delivery_count,
-            ..record
-        }
+    fn failed(&self, turn: &Turn, target: &Target, outcome: Outcome) -> Box<AttemptRecord> {
+        let asked = Arc::new(not_sent(&target.endpoint, &turn.sample));
+        self.record(turn, outcome, asked)
+    }
+
+    fn record(&self, turn: &Turn, outcome: Outcome, asked: Arc<Asked>) -> Box<AttemptRecord> {
+        let mut record = self.maker.record(&turn.sample, outcome, asked);
+        record.attempt_no = turn.attempt_no;
+        record.delivery_count = turn.delivery_count;
+        record
     }
 
     /// Returns once a record is safe. Full disks and failing stores are waited out.
-    async fn store(&self, record: AttemptRecord) {
+    async fn store(&self, record: Box<AttemptRecord>) {
         let spare = (weight(&record) > LARGE_BYTES).then(|| Box::new(stripped(&record)));
-        let stored = match (self.writer.append(Box::new(record)).await, spare) {
+        let stored = match (self.writer.append(record).await, spare) {
             (Err(SpoolError::TooLarge { .. }), Some(spare)) => self.writer.append(spare).await,
             (other, _) => other,
         };
@@ -155,13 +161,27 @@ impl Attempter {
         }
     }
 
+    fn prepare(&self, target: &Target, turn: &Turn) -> Result<(HttpRequest, Arc<Asked>), String> {
+        let (endpoint, sample) = (&target.endpoint, &turn.sample);
+        let header = endpoint.sample_id_header.as_ref();
+        let put = Put {
+            input: &sample.input,
+            system: sample.system.as_deref(),
+            params: &sample.params,
+            sample_id: header.map(|_| sample.sample_id.to_string()),
+        };
+        let (request, protocol, request_params) = request(target, &put)?;
+        let asked = self.asked.of(endpoint, sample, (protocol, request_params));
+        Ok((request, asked))
+    }
+
     async fn ask(
         &self,
         target: &Target,
         turn: &Turn,
         request: HttpRequest,
-        asked: Asked,
-    ) -> (AttemptRecord, Settlement) {
+        asked: Arc<Asked>,
+    ) -> (Box<AttemptRecord>, Settlement) {
         let due_at = before(self.maker.clock.now(), turn.due.elapsed());
         let endpoint = &target.endpoint;
         let keeps = turn.sample.store.exchanges;
@@ -175,30 +195,26 @@ impl Attempter {
         let exchange = self.client.exchange(&request, &mut sink).await;
         let decoded = decoded(&exchange.end, sink.decoder);
         let settlement = settlement(&decoded, endpoint);
-        let http = http_facts(&exchange, &request, decoded.provider_request_id);
+        let digests = Digests::of(&exchange, &request);
+        let http = http_facts(&exchange, &digests, decoded.provider_request_id);
         let timing = timing(&exchange, turn, due_at, decoded.ttft);
-        let record = self.maker.record(&turn.sample, decoded.outcome, asked);
-        let mut record = AttemptRecord {
-            attempt_no: turn.attempt_no,
-            delivery_count: turn.delivery_count,
-            reason: failure(&exchange.end),
-            stream_end: exchange.head.as_ref().and(decoded.stream_end),
-            late_fault: decoded.late_fault,
-            error: decoded.error,
-            retry_after_ms: decoded
-                .limits
-                .retry_after
-                .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-            cost_usd: settlement.cost_usd,
-            price_as_of: settlement
-                .cost_usd
-                .and(endpoint.price.as_ref())
-                .map(|price| price.as_of.clone()),
-            reply: kept(decoded.reply, &turn.sample),
-            http,
-            timing,
-            ..record
-        };
+        let mut record = self.record(turn, decoded.outcome, asked);
+        record.reason = failure(&exchange.end);
+        record.stream_end = exchange.head.as_ref().and(decoded.stream_end);
+        record.late_fault = decoded.late_fault;
+        record.error = decoded.error;
+        record.retry_after_ms = decoded
+            .limits
+            .retry_after
+            .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        record.cost_usd = settlement.cost_usd;
+        record.price_as_of = settlement
+            .cost_usd
+            .and(endpoint.price.as_ref())
+            .map(|price| price.as_of.clone());
+        record.reply = kept(decoded.reply, &turn.sample);
+        record.http = http;
+        record.timing = timing;
         let sent = secrets(target.secret.as_deref(), &exchange);
         let is_echoed = exchange.secret_echoed || holds(&record, &sent);
         let echoed: Vec<Secret> = sent.into_iter().filter(|_| is_echoed).cloned().collect();
@@ -207,6 +223,7 @@ impl Attempter {
                 request,
                 exchange,
                 reading,
+                digests,
                 is_echoed,
             };
             record = kept.put_into(record, &self.archiver).await;
@@ -271,24 +288,32 @@ fn is_small(exchange: &KeptExchange) -> bool {
     records.is_none_or(|records| records.len() <= EXCHANGE_MAX_BYTES)
 }
 
-fn prepare(target: &Target, turn: &Turn) -> Result<(HttpRequest, Asked), String> {
-    let sample = &turn.sample;
-    let sample_id = target
-        .endpoint
-        .sample_id_header
-        .as_ref()
-        .map(|_| sample.sample_id.to_string());
-    let put = Put {
-        input: &sample.input,
-        system: sample.system.as_deref(),
-        params: &sample.params,
-        sample_id,
-    };
-    let (request, protocol, request_params) = request(target, &put)?;
-    Ok((
-        request,
-        asked(&target.endpoint, sample, protocol, request_params),
-    ))
+/// What was asked last of each model: attempt after attempt it is the same, and rows that share it
+/// need not copy it.
+#[derive(Debug, Default)]
+pub(crate) struct LastAsked(Mutex<BTreeMap<ModelName, Arc<Asked>>>);
+
+impl LastAsked {
+    /// Returns who is asked with `request_params` for `sample`.
+    fn of(
+        &self,
+        endpoint: &Endpoint,
+        sample: &Sample,
+        (protocol, request_params): (WireProtocol, String),
+    ) -> Arc<Asked> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = last.get(&sample.model).filter(|asked| {
+            asked.request_params == request_params
+                && asked.wire_protocol == protocol
+                && asked.streamed == sample.params.streamed()
+        });
+        if let Some(same) = same {
+            return Arc::clone(same);
+        }
+        let asked = Arc::new(asked(endpoint, sample, protocol, request_params));
+        last.insert(sample.model.clone(), Arc::clone(&asked));
+        asked
+    }
 }
 
 fn settlement(decoded: &Decoded, endpoint: &Endpoint) -> Settlement {
@@ -318,23 +343,40 @@ fn kept(mut reply: Reply, sample: &Sample) -> Reply {
     reply
 }
 
+/// SHA-256 of what was sent and of what was received, taken once for the row and the records.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Digests {
+    pub(super) request: Option<Digest>,
+    pub(super) answer: Option<Digest>,
+}
+
+impl Digests {
+    fn of(exchange: &Exchange, request: &HttpRequest) -> Self {
+        // Without headers nothing was sent.
+        let is_sent = !exchange.request_headers.is_empty();
+        let head = exchange.head.as_ref();
+        Self {
+            request: is_sent.then(|| Digest::of(&request.body)),
+            answer: head.map(|_| Digest::of(&exchange.body)),
+        }
+    }
+}
+
 fn http_facts(
     exchange: &Exchange,
-    request: &HttpRequest,
+    digests: &Digests,
     provider_request_id: Option<String>,
 ) -> HttpFacts {
     let head = exchange.head.as_ref();
     HttpFacts {
         status: head.map(|head| head.status),
-        version: head.map(|head| head.version.to_owned()),
+        version: head.map(|head| head.version.into()),
         headers: head
             .map(|head| retort_wire::kept_headers(&head.headers))
             .unwrap_or_default(),
         provider_request_id,
-        // Without headers nothing was sent.
-        request_sha256: (!exchange.request_headers.is_empty())
-            .then(|| Digest::of(&request.body).to_string()),
-        response_sha256: head.map(|_| Digest::of(&exchange.body).to_string()),
+        request_sha256: digests.request.map(|digest| digest.to_string()),
+        response_sha256: digests.answer.map(|digest| digest.to_string()),
         response_bytes: head.map(|_| exchange.body.len() as u64),
     }
 }
@@ -359,6 +401,7 @@ fn timing(exchange: &Exchange, turn: &Turn, due_at: Timestamp, ttft: Option<Dura
         ttfb_ms: head.map(|head| millis(head.since_sent)),
         ttft_ms: ttft.map(millis),
         latency_ms: Some(millis(exchange.elapsed)),
+        client_lag_ms: head.map(|_| millis(exchange.lag)),
         chunk_count: head.map(|_| exchange.chunk_count),
         itl_ms,
     }

@@ -96,7 +96,7 @@ impl Context {
         drop(working.wait_for(|count| *count == 0).await);
     }
 
-    pub(super) async fn end(&self, sample: &Sample, attempts: u32, reason: String) {
+    pub(super) async fn end(&self, sample: &Arc<Sample>, attempts: u32, reason: String) {
         // A sample of an unknown model has no row to make; its queue keeps it for another worker.
         if let Some(target) = self.target(&sample.model) {
             self.attempter

@@ -10,6 +10,7 @@ use retort_types::digest::canonical_json;
 use retort_types::record::{AttemptRecord, KeptExchange};
 
 use super::ask::secrets;
+use super::attempt::Digests;
 use super::scrub;
 use crate::decoding::{self, Reading};
 
@@ -29,6 +30,7 @@ pub(super) struct Kept {
     pub(super) request: HttpRequest,
     pub(super) exchange: Exchange,
     pub(super) reading: Reading,
+    pub(super) digests: Digests,
     /// Whether what came back held a secret anywhere.
     pub(super) is_echoed: bool,
 }
@@ -38,9 +40,9 @@ impl Kept {
     /// way that only decoding shows, the body is withheld, from the row's digests too.
     pub(super) async fn put_into(
         self,
-        mut record: AttemptRecord,
+        mut record: Box<AttemptRecord>,
         archiver: &Mutex<Archiver>,
-    ) -> AttemptRecord {
+    ) -> Box<AttemptRecord> {
         if self.exchange.body.len() + self.request.body.len() < LARGE_BYTES {
             // A task that failed half way leaves buffers that the next one clears.
             let mut archiver = archiver.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,27 +61,39 @@ impl Kept {
     }
 
     fn put(&self, record: &mut AttemptRecord, archiver: &mut Archiver) {
-        let records = self.records(record, archiver, &self.exchange.body);
+        let body = (&self.exchange.body[..], self.digests.answer);
+        let records = self.records(record, archiver, body);
         let sent = || secrets(self.request.secret.as_deref(), &self.exchange);
         let withheld = self.is_echoed && tells(&records, &sent());
         let records = if withheld {
-            record.http.response_sha256 = Some(Digest::of(b"").to_string());
+            let digest = Digest::of(b"");
+            record.http.response_sha256 = Some(digest.to_string());
             record.http.response_bytes = Some(0);
-            self.records(record, archiver, b"")
+            self.records(record, archiver, (b"", Some(digest)))
         } else {
             records
         };
         record.exchange = Some(KeptExchange::Records(records));
     }
 
-    fn records(&self, record: &AttemptRecord, archiver: &mut Archiver, body: &[u8]) -> Bytes {
+    fn records(
+        &self,
+        record: &AttemptRecord,
+        archiver: &mut Archiver,
+        (body, body_digest): (&[u8], Option<Digest>),
+    ) -> Bytes {
         let Self {
             request, exchange, ..
         } = self;
         let mut redacted = Vec::new();
         let headers = &exchange.request_headers;
-        let marked = headers.iter().filter(|(_, value)| value.contains(REDACTED));
+        let told = exchange.told_headers();
+        let marked = told.filter(|(_, value)| value.contains(REDACTED));
         redacted.extend(marked.map(|(name, _)| format!("request header {name}")));
+        let headers: Vec<(&str, &[u8])> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
         let uri = told_uri(&request.url, &secrets(request.secret.as_deref(), exchange));
         if uri.contains(REDACTED) {
             redacted.push("request target".to_owned());
@@ -104,6 +118,7 @@ impl Kept {
                 version: head.version,
                 headers: headers.collect(),
                 body,
+                body_digest,
             }
         });
         if body.len() < exchange.body.len() || exchange.secret_echoed && body.is_empty() {
@@ -116,8 +131,9 @@ impl Kept {
             sample_id: record.sample.sample_id,
             sent_at: exchange.sent_at,
             target_uri: &uri,
-            request_headers: headers,
+            request_headers: &headers,
             request_body: &request.body,
+            request_digest: self.digests.request,
             answer,
             ending: &exchange.end.to_string(),
             redacted: &redacted,

@@ -111,6 +111,7 @@ pub(super) const SHARED: &[(&str, &str)] = &[
     ("client_queue_ms", "client_queue_ms"),
     ("ttfb_ms", "ttfb_ms"),
     ("latency_ms", "latency_ms"),
+    ("client_lag_ms", "client_lag_ms"),
     ("input_tokens", "input_tokens"),
     ("output_tokens", "output_tokens"),
     ("cost_usd", "cost_usd"),

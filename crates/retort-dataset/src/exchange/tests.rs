@@ -5,12 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::{START, sample};
 
-fn request_headers() -> Vec<(String, String)> {
-    vec![("authorization".to_owned(), "Bearer [redacted]".to_owned())]
-}
+const REQUEST_HEADERS: [(&str, &[u8]); 1] = [("authorization", b"Bearer [redacted]")];
 
 fn exchange<'a>(
-    headers: &'a [(String, String)],
+    headers: &'a [(&'a str, &'a [u8])],
     body: &'a [u8],
     redacted: &'a [String],
 ) -> Exchange<'a> {
@@ -21,6 +19,7 @@ fn exchange<'a>(
         target_uri: "http://localhost:1/v1/chat/completions",
         request_headers: headers,
         request_body: b"{\"model\":\"m\"}",
+        request_digest: None,
         answer: Some(Answer {
             received_at: Timestamp::from_micros(START + 1_234),
             status: 200,
@@ -31,6 +30,7 @@ fn exchange<'a>(
                 ("x-odd", b"caf\xe9"),
             ],
             body,
+            body_digest: None,
         }),
         ending: "complete",
         redacted,
@@ -40,7 +40,7 @@ fn exchange<'a>(
 
 #[test]
 fn a_record_is_what_readers_of_warc_expect() {
-    let headers = request_headers();
+    let headers = REQUEST_HEADERS;
     let redacted = ["request header authorization".to_owned()];
     let bytes = Archiver::new().records(&exchange(&headers, b"{}", &redacted));
     let mut text = String::new();
@@ -56,7 +56,7 @@ fn a_record_is_what_readers_of_warc_expect() {
 
 #[test]
 fn an_attempt_without_an_answer_has_metadata() {
-    let headers = request_headers();
+    let headers = REQUEST_HEADERS;
     let mut said = exchange(&headers, b"", &[]);
     said.answer = None;
     said.ending = "no connection: refused";
@@ -75,7 +75,7 @@ proptest! {
     #[test]
     fn any_body_comes_back(body in prop::collection::vec(any::<u8>(), 0..5_000), copies in 1_usize..40) {
         let body = body.repeat(copies);
-        let headers = request_headers();
+        let headers = REQUEST_HEADERS;
         let mut archiver = Archiver::new();
         let first = archiver.records(&exchange(&headers, &body, &[]));
         let again = archiver.records(&exchange(&headers, &body, &[]));
@@ -90,7 +90,7 @@ proptest! {
 
     #[test]
     fn a_flipped_bit_or_a_cut_is_an_error_and_no_panic(at in any::<prop::sample::Index>(), bit in 0_u8..8, cut: bool) {
-        let headers = request_headers();
+        let headers = REQUEST_HEADERS;
         let bytes = Archiver::new().records(&exchange(&headers, b"a body", &[]));
         let whole = read(&bytes).unwrap();
         let at = at.index(bytes.len());

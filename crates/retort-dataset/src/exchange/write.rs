@@ -67,7 +67,7 @@ impl Archiver {
         let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n");
         self.block.extend_from_slice(head.as_bytes());
         for (name, value) in exchange.request_headers {
-            header(&mut self.block, name, value.as_bytes());
+            header(&mut self.block, name, value);
         }
         self.block.extend_from_slice(b"\r\n");
         self.block.extend_from_slice(exchange.request_body);
@@ -75,7 +75,7 @@ impl Archiver {
         field(
             &mut lines,
             fields::PAYLOAD_DIGEST,
-            &sha256(exchange.request_body),
+            &sha256(exchange.request_body, exchange.request_digest),
         );
         self.finish(&lines, out);
     }
@@ -108,7 +108,11 @@ impl Archiver {
         if let Some(why) = truncated(exchange.ending) {
             field(&mut lines, fields::TRUNCATED, why);
         }
-        field(&mut lines, fields::PAYLOAD_DIGEST, &sha256(answer.body));
+        field(
+            &mut lines,
+            fields::PAYLOAD_DIGEST,
+            &sha256(answer.body, answer.body_digest),
+        );
         self.finish(&lines, out);
     }
 
@@ -192,7 +196,7 @@ fn member(
     out: &mut Vec<u8>,
 ) {
     let mut lines = lines.to_owned();
-    field(&mut lines, fields::BLOCK_DIGEST, &sha256(block));
+    field(&mut lines, fields::BLOCK_DIGEST, &sha256(block, None));
     field(&mut lines, fields::CONTENT_LENGTH, &block.len().to_string());
     plain.clear();
     plain.extend_from_slice(lines.as_bytes());
@@ -244,8 +248,9 @@ fn date(at: Timestamp) -> String {
     at.to_string()
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    format!("{}{}", fields::SHA256, Digest::of(bytes))
+fn sha256(bytes: &[u8], known: Option<Digest>) -> String {
+    let digest = known.unwrap_or_else(|| Digest::of(bytes));
+    format!("{}{digest}", fields::SHA256)
 }
 
 /// Appends a field. What stands in it is ours, yet a line break would end the field.

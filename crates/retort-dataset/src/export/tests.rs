@@ -74,7 +74,7 @@ fn records() -> Vec<AttemptRecord> {
         records.push(record);
     }
     let mut everything = full();
-    everything.sample = crate::testing::sample(11);
+    everything.sample = std::sync::Arc::new(crate::testing::sample(11));
     everything.attempt_no = 1;
     everything.exchange = None;
     records.push(everything);

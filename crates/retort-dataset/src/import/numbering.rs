@@ -1,6 +1,7 @@
 //! Names, numbers and identities of imported rows: which model, prompt and draw each one is.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use retort_types::record::{Asked as AskedOf, HttpFacts, Timing};
 use retort_types::sample::SampleKey;
@@ -251,7 +252,7 @@ fn record(sample: Sample, row: Row<'_>) -> AttemptRecord {
         outcome: row.outcome,
         final_outcome: Some(row.final_outcome),
         reason: row.reason,
-        asked: AskedOf {
+        asked: Arc::new(AskedOf {
             provider: ProviderName::new(UNKNOWN).expect("a name"),
             account: AccountName::new(UNKNOWN).expect("a name"),
             request_model: row.model,
@@ -259,7 +260,7 @@ fn record(sample: Sample, row: Row<'_>) -> AttemptRecord {
             wire_protocol: WireProtocol::OpenaiChat,
             streamed: false,
             request_params: row.request_params.unwrap_or_default(),
-        },
+        }),
         timing: Timing {
             // The epoch stands for a time that is not known.
             finished_at: row.finished_at.unwrap_or_default(),
@@ -278,10 +279,10 @@ fn record(sample: Sample, row: Row<'_>) -> AttemptRecord {
         cost_usd: None,
         price_as_of: None,
         exchange: None,
-        worker_id: String::new(),
+        worker_id: "".into(),
         delivery_count: 0,
-        software_version: concat!("retort/", env!("CARGO_PKG_VERSION")).to_owned(),
-        sample,
+        software_version: concat!("retort/", env!("CARGO_PKG_VERSION")).into(),
+        sample: Arc::new(sample),
     }
 }
 

@@ -106,7 +106,7 @@ async fn it_is_rebuilt_from_segments_in_any_order() {
 async fn rows_of_another_plan_are_refused_by_name() {
     let (_dir, store) = local_store();
     let mut record = answer(0, "x");
-    record.sample.plan_hash = Digest::of(b"another plan");
+    std::sync::Arc::make_mut(&mut record.sample).plan_hash = Digest::of(b"another plan");
     let path = put(&store, 1, &[record], plan_hash()).await;
     let error = rebuilt(&store, 4).await.unwrap_err();
     assert!(matches!(error, DatasetError::OtherPlan { .. }), "{error}");

@@ -1,6 +1,7 @@
 //! Every column through Parquet and back.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use retort_types::Outcome;
 
@@ -52,7 +53,7 @@ fn nullable_in_crawls(table: Table) -> Vec<String> {
 fn imports_leave_out_what_only_a_crawl_knows() {
     let mut record = attempt(0, 1, Outcome::GaveUp);
     record.timing.finished_at = retort_types::Timestamp::default();
-    record.asked.request_params = String::new();
+    Arc::make_mut(&mut record.asked).request_params = String::new();
     for (table, batch) in [
         (Table::Responses, responses(std::slice::from_ref(&record))),
         (Table::Attempts, attempts(std::slice::from_ref(&record))),
@@ -124,8 +125,9 @@ fn prompts_and_models_survive_sorted() {
 #[test]
 fn what_is_not_a_chat_has_no_system_message() {
     let mut record = answer(0, "x");
-    record.sample.system = Some("system".to_owned());
-    record.sample.input = retort_types::PromptInput::Text("Once".to_owned());
+    let sample = Arc::make_mut(&mut record.sample);
+    sample.system = Some("system".to_owned());
+    sample.input = retort_types::PromptInput::Text("Once".to_owned());
     let batch = responses(&[record]).unwrap();
     assert_eq!(cell(&batch, "messages", 0), "[{role: text, content: Once}]");
     assert_eq!(cell(&batch, "mode", 0), "completion");

@@ -325,7 +325,7 @@ async fn damage_is_named_never_skipped() {
     let message = async |store: &Store| seal_all(store, 1).await.expect_err("damage").to_string();
     let (_dir, store) = local_store();
     let mut foreign = answer(0, "x");
-    foreign.sample.plan_hash = Digest::of(b"another");
+    Arc::make_mut(&mut foreign.sample).plan_hash = Digest::of(b"another");
     let paths = put(&store, 1, &[foreign]).await;
     let text = message(&store).await;
     assert!(
@@ -348,7 +348,7 @@ async fn damage_is_named_never_skipped() {
 
     let (_dir, store) = local_store();
     let mut other = answer(1, "x");
-    other.sample.index = 0;
+    Arc::make_mut(&mut other.sample).index = 0;
     put(&store, 1, &[answer(0, "x"), other]).await;
     let text = message(&store).await;
     assert!(text.contains("another identity"), "{text}");
@@ -494,7 +494,7 @@ async fn odd_texts_survive_sealing() {
     let huge = "\u{1F980} lange Antwort ".repeat(100_000);
     let mut odd = full();
     odd.exchange = None;
-    odd.sample = crate::testing::sample(1);
+    odd.sample = Arc::new(crate::testing::sample(1));
     put(&store, 1, &[answer(0, &huge), answer(2, "a\0b")]).await;
     put(&store, 2, &[odd.clone()]).await;
     seal_all(&store, 3).await.unwrap();

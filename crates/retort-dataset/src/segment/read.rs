@@ -4,7 +4,7 @@ use std::fs::File;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -31,6 +31,25 @@ pub enum Source {
 }
 
 impl Source {
+    /// Returns another view of the same file, which is at `path`.
+    ///
+    /// # Errors
+    /// When the system gives no further handle.
+    pub(crate) fn again(&self, path: &str) -> Result<Self, StoreError> {
+        match self {
+            Self::File(file) => {
+                file.try_clone()
+                    .map(Self::File)
+                    .map_err(|error| StoreError::Failed {
+                        doing: "open",
+                        path: path.to_owned(),
+                        source: Box::new(error),
+                    })
+            }
+            Self::Bytes(bytes) => Ok(Self::Bytes(bytes.clone())),
+        }
+    }
+
     /// Opens the file at `path` of `store`, in place when the store is a folder.
     ///
     /// # Errors
@@ -108,8 +127,8 @@ pub(crate) fn read_wanted(
             .collect()
     };
     let reader = match source {
-        Source::File(file) => reader(file, path, &columns, wanted.rows),
-        Source::Bytes(bytes) => reader(bytes, path, &columns, wanted.rows),
+        Source::File(file) => reader(file, (table, path), &columns, wanted.rows),
+        Source::Bytes(bytes) => reader(bytes, (table, path), &columns, wanted.rows),
     }?;
     Ok(Batches {
         reader,
@@ -209,9 +228,15 @@ fn u64_range(column: &ColumnChunkMetaData) -> Option<RangeInclusive<u64>> {
     Some(min.cast_unsigned()..=max.cast_unsigned())
 }
 
+/// Returns whether files of earlier versions do not have this column: it is null there.
+fn came_later(table: Table, column: &str) -> bool {
+    let mut columns = table.columns().iter();
+    columns.any(|known| known.name == column && known.since > 1)
+}
+
 fn reader<T: ChunkReader + 'static>(
     source: T,
-    path: &str,
+    (table, path): (Table, &str),
     columns: &[String],
     rows: Option<RowSelection>,
 ) -> Result<ParquetRecordBatchReader, DatasetError> {
@@ -224,13 +249,16 @@ fn reader<T: ChunkReader + 'static>(
         .map_err(DatasetError::parquet(path))?;
     let mut indices = Vec::with_capacity(columns.len());
     for column in columns {
-        let Ok(index) = builder.schema().index_of(column) else {
-            return Err(DatasetError::damaged(
-                path,
-                format!("it has no column `{column}`"),
-            ));
-        };
-        indices.push(index);
+        match builder.schema().index_of(column) {
+            Ok(index) => indices.push(index),
+            Err(_) if came_later(table, column) => {}
+            Err(_) => {
+                return Err(DatasetError::damaged(
+                    path,
+                    format!("it has no column `{column}`"),
+                ));
+            }
+        }
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), indices);
     let mut builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
@@ -250,9 +278,15 @@ impl Batches {
             let missing =
                 || DatasetError::damaged(&self.path, format!("it has no column `{name}`"));
             let (_, field) = schema.fields().find(name).ok_or_else(missing)?;
-            let column = batch.column_by_name(name).ok_or_else(missing)?;
+            let column = match batch.column_by_name(name) {
+                Some(column) => Arc::clone(column),
+                None if came_later(self.table, name) => {
+                    new_null_array(field.data_type(), batch.num_rows())
+                }
+                None => return Err(missing()),
+            };
             fields.push(Arc::clone(field));
-            columns.push(Arc::clone(column));
+            columns.push(column);
         }
         let schema = Arc::new(arrow::datatypes::Schema::new(fields));
         RecordBatch::try_new(schema, columns)

@@ -1,25 +1,29 @@
 //! Frames: how records follow each other in a spool file.
 //!
-//! Version 1 of a frame is `RSP1`, the payload's length (4 bytes, little-endian), the CRC-32 of
-//! length and payload (4 bytes, little-endian), and the payload: one attempt record as JSON.
-//! Version 2 is `RSP2` and the same, but its payload is the length of the JSON (4 bytes,
-//! little-endian), the JSON, and the records of the exchange as they are. A record without an
-//! exchange makes a frame of version 1. A reader that meets something else searches for the next
-//! frame that is whole.
+//! A frame is `RSP3`, the payload's length (4 bytes, little-endian), the CRC-32 of length and payload
+//! (4 bytes, little-endian), and the payload: the length of the record (4 bytes, little-endian), one
+//! attempt record in the form of [`super::binary`], and the records of its exchange as they are, if
+//! it has one. A reader that meets something else searches for the next frame that is whole.
+//!
+//! Earlier versions are read as well: the payload of `RSP1` is a record as JSON without an exchange,
+//! that of `RSP2` the length of the JSON (4 bytes, little-endian), the JSON, and the exchange.
 
 use bytes::Bytes;
 use retort_types::AttemptRecord;
 use retort_types::record::KeptExchange;
 
+use super::binary;
 use crate::SpoolError;
 
 /// What a frame begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
-    /// A record alone.
+    /// A record alone, as JSON.
     One,
-    /// A record and its exchange.
+    /// A record as JSON, and its exchange.
     Two,
+    /// What is written.
+    Three,
 }
 
 impl Version {
@@ -27,11 +31,12 @@ impl Version {
         match self {
             Self::One => *b"RSP1",
             Self::Two => *b"RSP2",
+            Self::Three => *b"RSP3",
         }
     }
 
     fn of(magic: &[u8]) -> Option<Self> {
-        let known = [Self::One, Self::Two];
+        let known = [Self::One, Self::Two, Self::Three];
         known.into_iter().find(|version| version.magic() == magic)
     }
 }
@@ -39,8 +44,8 @@ impl Version {
 /// Length of what a frame begins with.
 const MAGIC_BYTES: usize = 4;
 
-/// Length of the length of the JSON in a frame of version 2.
-const JSON_LENGTH_BYTES: usize = 4;
+/// Length of the record's length in a payload.
+const RECORD_LENGTH_BYTES: usize = 4;
 
 /// Bytes of a frame before its payload.
 const HEAD: usize = 12;
@@ -51,26 +56,17 @@ pub(super) const PAYLOAD_MAX_BYTES: usize = 256 << 20;
 /// Appends the frame of `record` to `buffer`.
 pub(super) fn encode(record: &AttemptRecord, buffer: &mut Vec<u8>) -> Result<(), SpoolError> {
     let start = buffer.len();
-    let exchange = record.exchange.as_ref().and_then(KeptExchange::records);
-    let version = if exchange.is_some() {
-        Version::Two
-    } else {
-        Version::One
-    };
-    buffer.extend_from_slice(&version.magic());
-    buffer.extend_from_slice(&[0; HEAD - MAGIC_BYTES]);
-    if exchange.is_some() {
-        buffer.extend_from_slice(&[0; JSON_LENGTH_BYTES]);
-    }
-    if let Err(error) = serde_json::to_writer(&mut *buffer, record) {
+    buffer.extend_from_slice(&Version::Three.magic());
+    buffer.extend_from_slice(&[0; HEAD - MAGIC_BYTES + RECORD_LENGTH_BYTES]);
+    if let Err(error) = binary::write(record, buffer) {
         buffer.truncate(start);
         return Err(error.into());
     }
-    if let Some(exchange) = exchange {
-        // A length that does not fit makes a payload that is too large as well.
-        let json = buffer.len() - start - HEAD - JSON_LENGTH_BYTES;
-        let json = u32::try_from(json).unwrap_or(u32::MAX).to_le_bytes();
-        set(buffer, start + HEAD, &json);
+    // A length that does not fit makes a payload that is too large as well.
+    let length = buffer.len() - start - HEAD - RECORD_LENGTH_BYTES;
+    let length = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    set(buffer, start + HEAD, &length);
+    if let Some(exchange) = record.exchange.as_ref().and_then(KeptExchange::records) {
         buffer.extend_from_slice(exchange);
     }
     let length = buffer.len() - start - HEAD;
@@ -150,15 +146,27 @@ fn record(version: Version, payload: &[u8]) -> Option<AttemptRecord> {
     match version {
         Version::One => serde_json::from_slice(payload).ok(),
         Version::Two => {
-            let (length, rest) = payload.split_first_chunk::<JSON_LENGTH_BYTES>()?;
-            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-            let (json, exchange) = rest.split_at_checked(length)?;
-            let mut record: AttemptRecord = serde_json::from_slice(json).ok()?;
-            let exchange = Bytes::copy_from_slice(exchange);
-            record.exchange = Some(KeptExchange::Records(exchange));
-            Some(record)
+            let (json, exchange) = parts(payload)?;
+            Some(with(serde_json::from_slice(json).ok()?, exchange))
+        }
+        Version::Three => {
+            let (record, exchange) = parts(payload)?;
+            Some(with(binary::read(record).ok()?, exchange))
         }
     }
+}
+
+/// Returns the record and the exchange of a payload.
+fn parts(payload: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = payload.split_first_chunk::<RECORD_LENGTH_BYTES>()?;
+    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+}
+
+fn with(mut record: AttemptRecord, exchange: &[u8]) -> AttemptRecord {
+    let exchange = Some(exchange).filter(|exchange| !exchange.is_empty());
+    record.exchange =
+        exchange.map(|exchange| KeptExchange::Records(Bytes::copy_from_slice(exchange)));
+    record
 }
 
 /// Returns the version and payload of the whole frame that `bytes` begins with.

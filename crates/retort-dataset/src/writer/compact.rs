@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::WriterSettings;
 use super::flush::ORDER;
+use super::join::join;
 use crate::columns::Reader;
 use crate::schema::Table;
 use crate::segment::{Metadata, SegmentName, Source, properties, read};
@@ -140,7 +141,7 @@ impl Compactor {
 /// Makes one segment of several: stores it, then deletes them.
 ///
 /// Its rows are theirs in the order of their names, each attempt once; so the same segments make
-/// the same bytes.
+/// the same bytes. Large row groups are taken over as they are.
 pub(super) async fn compact(
     store: &Store,
     mut work: Work,
@@ -170,7 +171,10 @@ pub(super) async fn compact(
             sources.push((Source::open(store, &path).await?, path));
         }
         let group = work.group.clone();
-        let merge = move || merge(table, sources, &group);
+        let merge = move || match join(table, &sources, &group)? {
+            Some(joined) => Ok(joined),
+            None => merge(table, sources, &group),
+        };
         let (bytes, rows) = tokio::task::spawn_blocking(merge)
             .await
             .map_err(|_| DatasetError::Closed)??;

@@ -362,7 +362,7 @@ async fn campaigns_have_segments_of_their_own() {
     let (_, store) = memory(i64::MAX);
     let mut bench = bench(spool.path(), store.clone());
     let mut other = answer(1, "y");
-    other.sample.campaign = CampaignId::new("other").unwrap();
+    Arc::make_mut(&mut other.sample).campaign = CampaignId::new("other").unwrap();
     bench.append(answer(0, "x")).await;
     bench.append(other).await;
     bench.writer.flush().await.unwrap();

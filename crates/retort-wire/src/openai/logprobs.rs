@@ -1,6 +1,8 @@
 //! Log probabilities, in the shape of chats and in that of raw completions. Either may come from
 //! either endpoint.
 
+mod quick;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
@@ -139,6 +141,28 @@ impl Tokens {
     /// # Errors
     /// When the answer now holds more than is kept.
     pub(crate) fn add(&mut self, raw: &str, arrived_ms: Option<f32>) -> Result<(), TooMany> {
+        match quick::lists(raw) {
+            Some(tokens) => self.extend(tokens, arrived_ms),
+            None => self.add_thoroughly(raw, arrived_ms),
+        }
+    }
+
+    fn extend(
+        &mut self,
+        tokens: Vec<TokenLogprob>,
+        arrived_ms: Option<f32>,
+    ) -> Result<(), TooMany> {
+        self.list.reserve(tokens.len());
+        for token in tokens {
+            self.push(TokenLogprob {
+                arrived_ms,
+                ..token
+            })?;
+        }
+        Ok(())
+    }
+
+    fn add_thoroughly(&mut self, raw: &str, arrived_ms: Option<f32>) -> Result<(), TooMany> {
         let Ok(Object(Some(told))) = serde_json::from_str::<Object<Told<'_>>>(raw) else {
             return Ok(());
         };
@@ -173,6 +197,9 @@ impl Tokens {
         segment: TokenSegment,
         arrived_ms: Option<f32>,
     ) -> Result<(), TooMany> {
+        if let Some(tokens) = quick::list(raw, segment) {
+            return self.extend(tokens, arrived_ms);
+        }
         let entries = serde_json::from_str::<List<Object<Entry<'_>>>>(raw);
         let entries = entries.ok().and_then(|list| list.0).unwrap_or_default();
         self.add_entries(entries, segment, arrived_ms)

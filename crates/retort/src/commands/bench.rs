@@ -46,6 +46,12 @@ struct Side {
     /// From sent to the last byte, as the rows tell; the crawl only.
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_ms: Option<Waits>,
+    /// The part of that by which the crawl read late, as the rows tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_ms: Option<Waits>,
+    /// The latency without it, row by row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_ms: Option<Waits>,
 }
 
 /// A side while it runs.
@@ -139,7 +145,7 @@ fn turn_line(crawls: &[Side], loops: &[Side]) -> String {
 
 fn table(sides: &[(&str, &[Side])]) -> String {
     let mut table = Table::new(
-        "lrrrrrr",
+        "lrrrrrrrr",
         &[
             "",
             "CPU ms/request",
@@ -148,6 +154,8 @@ fn table(sides: &[(&str, &[Side])]) -> String {
             "peak MB",
             "queue ms p50/p99",
             "latency ms p50/p99",
+            "lag",
+            "without it",
         ],
     );
     for (name, runs) in sides {
@@ -155,19 +163,20 @@ fn table(sides: &[(&str, &[Side])]) -> String {
         if runs.is_empty() {
             continue;
         }
-        let latency = |of: &dyn Fn(Waits) -> f64| middle(&|s| s.latency_ms.map_or(0.0, of));
+        let told = |which: &dyn Fn(&Side) -> Option<Waits>| {
+            let at = |of: fn(Waits) -> f64| middle(&|side| which(side).map_or(0.0, of));
+            format!("{:.1}/{:.1}", at(|w| w.p50), at(|w| w.p99))
+        };
         table.row(vec![
             (*name).to_owned(),
             format!("{:.4}", middle(&|s| s.cpu_ms_per_request)),
             format!("{:.1} %", 100.0 * middle(&|s| s.cores)),
             format!("{:.0}", middle(&|s| s.requests_per_second)),
             format!("{:.0}", middle(&|s| s.peak_rss_mb)),
-            format!(
-                "{:.1}/{:.1}",
-                middle(&|s| s.queue_ms.p50),
-                middle(&|s| s.queue_ms.p99)
-            ),
-            format!("{:.1}/{:.1}", latency(&|w| w.p50), latency(&|w| w.p99)),
+            told(&|side| Some(side.queue_ms)),
+            told(&|side| side.latency_ms),
+            told(&|side| side.lag_ms),
+            told(&|side| side.host_ms),
         ]);
     }
     table.to_string()
@@ -250,7 +259,11 @@ async fn crawl(world: &World, args: &Throughput, turn: u32) -> Result<Side, Fail
     if !child.wait().await?.success() {
         return Err(crawl_failed(world, &id));
     }
-    (side.queue_ms, side.latency_ms) = timings(world, &id).await?;
+    let told = timings(world, &id).await?;
+    side.queue_ms = told.queue;
+    side.latency_ms = Some(told.latency);
+    side.lag_ms = Some(told.lag);
+    side.host_ms = Some(told.host);
     Ok(side)
 }
 
@@ -259,7 +272,9 @@ fn crawl_command(world: &World, id: &str, in_flight: u32) -> Result<Command, Fai
     command.arg("run").arg(world.path(&format!("{id}.yaml")));
     command.arg("--catalog").arg(world.path("models.yaml"));
     command.arg("--store").arg(world.path("data"));
-    let held = in_flight.saturating_mul(4).max(20_000);
+    // What is in the air, and what is stored and acknowledged in two seconds besides; with the
+    // defaults memory would hold samples for longer, not the rate more.
+    let held = in_flight.saturating_mul(4).max(8_000);
     let mut settings = vec![
         format!("state_dir={}", world.path("state").display()),
         format!("client.pool_max_idle_per_host={}", in_flight.max(1)),
@@ -337,22 +352,35 @@ async fn watch(
             peak_rss_mb: if ended { 0.0 } else { peak_rss_mb(process)? },
             queue_ms: Waits::default(),
             latency_ms: None,
+            lag_ms: None,
+            host_ms: None,
         });
     }
     Err(Failure::new("a side took more than an hour"))
 }
 
-/// Returns how late requests were sent and how long answers took, by the rows.
-async fn timings(world: &World, id: &str) -> Result<(Waits, Option<Waits>), Failure> {
+/// What the rows of a crawl tell of its times.
+struct Told {
+    /// How late requests were sent.
+    queue: Waits,
+    /// How long answers took.
+    latency: Waits,
+    /// How late their ends were read.
+    lag: Waits,
+    /// How long they took without that.
+    host: Waits,
+}
+
+async fn timings(world: &World, id: &str) -> Result<Told, Failure> {
     let store = Store::open(&world.path("data").display().to_string())?;
     let campaign = CampaignId::new(id).map_err(Failure::usage)?;
     let Some(snapshot) = snapshot::latest(&store, &campaign).await? else {
         return Err(Failure::new("the crawl left no snapshot"));
     };
-    let columns = ["client_queue_ms", "latency_ms"];
-    let (mut queue, mut latency) = (Vec::new(), Vec::new());
+    let columns = ["client_queue_ms", "latency_ms", "client_lag_ms"];
+    let mut told: [Vec<f64>; 3] = Default::default();
     for batch in snapshot.rows(Rows::Responses, &columns).collect().await? {
-        for (name, values) in columns.iter().zip([&mut queue, &mut latency]) {
+        for (name, values) in columns.iter().zip(&mut told) {
             let column = batch.column_by_name(name);
             let column = column.and_then(|column| {
                 column
@@ -360,14 +388,17 @@ async fn timings(world: &World, id: &str) -> Result<(Waits, Option<Waits>), Fail
                     .downcast_ref::<arrow::array::Float64Array>()
                     .cloned()
             });
-            values.extend(
-                column
-                    .into_iter()
-                    .flat_map(|column| column.into_iter().flatten().collect::<Vec<f64>>()),
-            );
+            values.extend(column.iter().flatten().map(Option::unwrap_or_default));
         }
     }
-    Ok((Waits::of(queue), Some(Waits::of(latency))))
+    let [queue, latency, lag] = told;
+    let host = latency.iter().zip(&lag).map(|(all, late)| all - late);
+    Ok(Told {
+        host: Waits::of(host.collect()),
+        queue: Waits::of(queue),
+        latency: Waits::of(latency),
+        lag: Waits::of(lag),
+    })
 }
 
 /// Measures how a pace is kept, or a limit found.
@@ -396,7 +427,7 @@ pub(crate) async fn pace(args: &BenchPace) -> Result<u8, Failure> {
         return Err(crawl_failed(&world, "pace"));
     }
     let stats = world.stats().await?;
-    let (queue, latency) = timings(&world, "pace").await?;
+    let Told { queue, latency, .. } = timings(&world, "pace").await?;
     let ideal = f64::from(requests) / f64::from(args.rate);
     let told = json!({
         "machine": machine(),

@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::super::compact::{Stored, Work, compact};
-use super::super::flush::{Batch, boxed};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+
+use super::super::flush::{Batch, ORDER, boxed};
 use super::*;
+use crate::segment::{Key, metadata, row_groups_with};
 use crate::testing::faults::{Fault, faulty};
 use crate::testing::{START, campaign_id, contents, plan_hash, seal_input};
 use crate::{rebuild, seal};
@@ -116,6 +120,64 @@ async fn the_same_rows_in_one_segment() {
                 .max()
                 .unwrap()
     );
+}
+
+/// Returns every row of `table` in these files, one after another.
+async fn rows_of(store: &Store, names: &[SegmentName], table: Table) -> RecordBatch {
+    let mut batches = Vec::new();
+    for name in names {
+        let path = name.path(table);
+        let source = Source::open(store, &path).await.unwrap();
+        batches.extend(read(source, &path, table, &[]).unwrap().map(Result::unwrap));
+    }
+    concat_batches(&table.schema(), &batches).unwrap()
+}
+
+#[tokio::test]
+async fn large_row_groups_are_taken_over_as_they_are() {
+    const ROWS: u64 = 1_000;
+    let store = memory_store();
+    let (mut from, mut group) = (Vec::new(), None);
+    for number in 0..2 {
+        let records = (number * ROWS..(number + 1) * ROWS)
+            .map(|index| with_tokens(answer(index, "text"), &["a"]))
+            .collect();
+        let seconds = i64::try_from(number).unwrap();
+        let batch = Batch::encode(boxed(records), "worker-1", now(seconds)).unwrap();
+        batch.store(&store).await.unwrap();
+        for (of, stored) in batch.stored() {
+            group = Some(of);
+            from.push(stored);
+        }
+    }
+    let work = Work {
+        group: group.unwrap(),
+        from,
+    };
+    let names: Vec<_> = work.from.iter().map(|stored| stored.name.clone()).collect();
+    let mut before = Vec::new();
+    for table in ORDER {
+        before.push(rows_of(&store, &names, table).await);
+    }
+    let made = done(&store, &work).await;
+    assert_eq!(made.rows, 6 * ROWS);
+    for (table, before) in ORDER.into_iter().zip(before) {
+        let path = made.name.path(table);
+        let after = rows_of(&store, std::slice::from_ref(&made.name), table).await;
+        assert_eq!(after, before, "{table}");
+        let source = Source::open(&store, &path).await.unwrap();
+        let metadata = metadata(&source, &path).unwrap();
+        assert_eq!(metadata.num_row_groups(), 2, "{table}");
+        let told = metadata.file_metadata().key_value_metadata().unwrap();
+        let keys: Vec<_> = told.iter().map(|entry| entry.key.as_str()).collect();
+        assert!(keys.contains(&"retort.plan_hash") && keys.contains(&"ARROW:schema"));
+    }
+    // Its filters still tell where a sample is.
+    let path = made.name.path(Table::Responses);
+    let source = Source::open(&store, &path).await.unwrap();
+    let id = answer(ROWS, "").sample.sample_id.to_string();
+    let (ranges, rows) = row_groups_with(source, &path, "sample_id", &Key::Text(id)).unwrap();
+    assert_eq!((ranges, rows), (vec![1_000..2_000], 2_000));
 }
 
 #[tokio::test]

@@ -294,7 +294,7 @@ impl Coordinator {
 
     async fn publish(&self, sample: &Sample) -> Result<(), CrawlError> {
         let message =
-            sample_message(sample).map_err(|error| CrawlError::Message(error.to_string()))?;
+            sample_message(sample, false).map_err(|error| CrawlError::Message(error.to_string()))?;
         match self
             .parts
             .broker

@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 
 /// Kind of a message that carries a [`Sample`].
 pub const SAMPLE_KIND: &str = "retort.sample.v1";
+/// Kind of a message that carries a [`Sample`] which was published before: whoever asked it then may
+/// still be asking.
+pub const REISSUED_KIND: &str = "retort.sample-reissued.v1";
 /// Kind of a message that carries a [`Receipt`].
 pub const RECEIPT_KIND: &str = "retort.receipt.v1";
 /// Kind of a message that carries a [`Heartbeat`].
@@ -128,9 +131,10 @@ pub enum Command {
     },
 }
 
-/// Returns a message for a sample.
-pub fn sample_message(sample: &Sample) -> Result<Message, serde_json::Error> {
-    message(SAMPLE_KIND, sample.sample_id.to_string(), sample)
+/// Returns a message for a sample, `reissued` when it may have been published before.
+pub fn sample_message(sample: &Sample, reissued: bool) -> Result<Message, serde_json::Error> {
+    let kind = if reissued { REISSUED_KIND } else { SAMPLE_KIND };
+    message(kind, sample.sample_id.to_string(), sample)
 }
 
 /// Returns a message of `kind` with `value` as JSON.

@@ -55,7 +55,13 @@ pub(crate) struct Turn {
     pub(crate) delivery_count: u32,
     /// When the pace allowed it.
     pub(crate) due: Instant,
+    /// When the domain was last known to be this worker's.
+    pub(crate) owned_at: Instant,
 }
+
+/// Longest time between knowing that a domain is this worker's and sending a request: far more than
+/// a busy machine needs, and far less than another worker waits before it asks.
+const OWNED_MAX: Duration = Duration::from_secs(1);
 
 /// How an attempt went, after its record is safe.
 #[derive(Debug)]
@@ -83,8 +89,12 @@ pub(crate) fn conclude(outcome: Outcome, turn: &Turn, allowance: Allowance) -> O
 }
 
 impl Attempter {
-    /// Makes one attempt and returns once its record is fsynced.
-    pub(crate) async fn attempt(&self, target: &Target, turn: &Turn) -> Ended {
+    /// Makes one attempt and returns once its record is fsynced; nothing when it was not made,
+    /// because this process stood still and the domain may be another worker's by now.
+    pub(crate) async fn attempt(&self, target: &Target, turn: &Turn) -> Option<Ended> {
+        if turn.owned_at.elapsed() > OWNED_MAX {
+            return None;
+        }
         let (mut record, mut settlement) = match prepare(target, turn) {
             Ok((request, asked)) => self.ask(target, turn, request, asked).await,
             Err(reason) => {
@@ -107,7 +117,7 @@ impl Attempter {
             settlement,
         };
         self.store(record).await;
-        ended
+        Some(ended)
     }
 
     /// Stores that a sample ended without being asked.
@@ -399,6 +409,7 @@ mod tests {
             counted,
             delivery_count: 0,
             due: Instant::now(),
+            owned_at: Instant::now(),
         }
     }
 

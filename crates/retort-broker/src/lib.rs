@@ -17,10 +17,12 @@ mod memory;
 mod message;
 mod queue;
 
-pub use broker::{Broker, Capabilities, ConsumeOptions, Consumer, Subscription};
+pub use broker::{
+    Broker, Capabilities, ConsumeOptions, Consumer, Fence, Health, Live, RETRY_TIERS, Subscription,
+};
 pub use dead::{DEAD_KIND, DeadLetter, DeadLetterError, REASON_MAX_BYTES};
 pub use delivery::{Acker, Delivery, Settle};
 pub use error::{AckError, BrokerError};
 pub use memory::MemoryBroker;
-pub use message::{MESSAGE_MAX_BYTES, Message};
+pub use message::{MESSAGE_MAX_BYTES, Message, NAME_MAX_BYTES};
 pub use queue::{DELIVERY_LIMIT, InvalidQueueName, QUEUE_LENGTH_MAX, Queue, TOPIC_BACKLOG, Topic};

@@ -12,7 +12,7 @@ pub mod submit;
 pub mod verify;
 pub mod worker;
 
-pub use coordinator::{Coordinator, CoordinatorParts, Finish};
+pub use coordinator::{Coordinator, CoordinatorParts, Finish, Membership, Note};
 pub use record::SOFTWARE;
 pub use settings::{CoordinatorSettings, WorkerSettings};
 pub use status::{State, Status};

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use retort_broker::Fence;
 use retort_client::{Exchange, HttpClient, HttpRequest, Secret};
 use retort_dataset::exchange::Archiver;
 use retort_dataset::{SpoolError, Writer};
@@ -55,13 +56,9 @@ pub(crate) struct Turn {
     pub(crate) delivery_count: u32,
     /// When the pace allowed it.
     pub(crate) due: Instant,
-    /// When the domain was last known to be this worker's.
-    pub(crate) owned_at: Instant,
+    /// Tells whether the domain is still this worker's.
+    pub(crate) fence: Fence,
 }
-
-/// Longest time between knowing that a domain is this worker's and sending a request: far more than
-/// a busy machine needs, and far less than another worker waits before it asks.
-const OWNED_MAX: Duration = Duration::from_secs(1);
 
 /// How an attempt went, after its record is safe.
 #[derive(Debug)]
@@ -90,9 +87,9 @@ pub(crate) fn conclude(outcome: Outcome, turn: &Turn, allowance: Allowance) -> O
 
 impl Attempter {
     /// Makes one attempt and returns once its record is fsynced; nothing when it was not made,
-    /// because this process stood still and the domain may be another worker's by now.
+    /// because the domain may be another worker's by now.
     pub(crate) async fn attempt(&self, target: &Target, turn: &Turn) -> Option<Ended> {
-        if turn.owned_at.elapsed() > OWNED_MAX {
+        if !turn.fence.is_live() {
             return None;
         }
         let (mut record, mut settlement) = match prepare(target, turn) {
@@ -395,6 +392,15 @@ mod tests {
 
     use super::*;
 
+    #[derive(Debug)]
+    struct Always;
+
+    impl retort_broker::Live for Always {
+        fn is_live(&self) -> bool {
+            true
+        }
+    }
+
     fn turn(attempt_no: u32, counted: u32) -> Turn {
         let catalog = "providers: { p: { wire: openai-chat, base_url: \"http://127.0.0.1:1\" } }\n\
                        accounts: { p: { provider: p } }\nmodels: { m: { account: p, model: m } }";
@@ -409,7 +415,7 @@ mod tests {
             counted,
             delivery_count: 0,
             due: Instant::now(),
-            owned_at: Instant::now(),
+            fence: Fence::new(Arc::new(Always)),
         }
     }
 

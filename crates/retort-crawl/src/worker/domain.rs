@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use retort_broker::Fence;
 use retort_pace::{Decision, Now, PaceSettings, Pacer, Permit, Settlement, Waiting};
 use retort_types::{CampaignId, Disposition, DomainSpec, ModelName, Outcome, Sample};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -196,15 +197,15 @@ impl Domain {
         }
         loop {
             let now = self.now();
-            if !self.session.is_live() {
+            let Some(fence) = self.session.fence().filter(Fence::is_live) else {
                 return now.instant + FENCE_EVERY;
-            }
+            };
             for lane in &mut self.lanes {
                 lane.wake(now.instant);
             }
             let waiting = self.waiting();
             match self.pacer.poll(now, &waiting) {
-                Decision::Start(permit) => self.start(permit, now),
+                Decision::Start(permit) => self.start(permit, now, fence),
                 Decision::WaitUntil(at) => {
                     return at.min(self.next_wake().unwrap_or(idle)).min(idle);
                 }
@@ -235,7 +236,7 @@ impl Domain {
         self.lanes.iter().filter_map(Lane::next_wake).min()
     }
 
-    fn start(&mut self, permit: Permit, now: Now) {
+    fn start(&mut self, permit: Permit, now: Now, fence: Fence) {
         let Some(job) = self.lanes[permit.lane()].pop() else {
             self.pacer.release(permit, now);
             return;
@@ -246,7 +247,7 @@ impl Domain {
             counted: job.counted,
             delivery_count: job.delivery_count,
             due: permit.due(),
-            owned_at: now.instant,
+            fence,
         };
         let Some(target) = self.context.target(&job.sample.model) else {
             self.pacer.release(permit, now);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use retort_broker::{Broker, BrokerError, ConsumeOptions, Consumer, Delivery, Queue};
+use retort_broker::{Broker, BrokerError, ConsumeOptions, Consumer, Delivery, Fence, Queue};
 use tokio::task::JoinSet;
 
 /// First wait before a session that failed to open is tried again; doubles up to [`PAUSE_MAX`].
@@ -108,11 +108,11 @@ impl Session {
         }
     }
 
-    /// Returns whether something may be begun on what was delivered: an owner that no longer hears
-    /// from its broker may have been replaced.
-    pub(super) fn is_live(&self) -> bool {
-        let consumer = self.standing.as_ref().and_then(|own| own.consumer.as_ref());
-        consumer.is_some_and(|consumer| consumer.is_live())
+    /// Returns what tells whether something may be begun on what was delivered, if the session
+    /// stands: an owner that no longer hears from its broker may have been replaced.
+    pub(super) fn fence(&self) -> Option<Fence> {
+        let consumer = self.standing.as_ref()?.consumer.as_ref()?;
+        Some(consumer.fence())
     }
 
     /// Returns whether the broker may give the queue to another worker while this session stands.

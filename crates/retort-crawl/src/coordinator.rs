@@ -312,7 +312,7 @@ impl Coordinator {
     }
 
     /// Publishes samples, those of one domain in their order.
-    async fn publish(&self, samples: Vec<Sample>, now: Instant) -> Result<(), CrawlError> {
+    async fn publish(&mut self, samples: Vec<Sample>, now: Instant) -> Result<(), CrawlError> {
         let reissued = self.reissuing.is_some_and(|until| now < until);
         let mut queues: BTreeMap<DomainId, Vec<Message>> = BTreeMap::new();
         for sample in samples {
@@ -412,7 +412,7 @@ impl Coordinator {
         Ok(())
     }
 
-    pub(super) async fn announce(&self, command: Command) -> Result<(), CrawlError> {
+    pub(super) async fn announce(&mut self, command: Command) -> Result<(), CrawlError> {
         let control = Control {
             campaign: self.parts.plan.campaign().id.clone(),
             command,

@@ -4,8 +4,10 @@
 pub mod control;
 pub mod coordinator;
 mod decoding;
+pub mod fleet;
 pub mod message;
 mod record;
+pub mod sealing;
 pub mod settings;
 pub mod status;
 pub mod submit;
@@ -13,6 +15,7 @@ pub mod verify;
 pub mod worker;
 
 pub use coordinator::{Coordinator, CoordinatorParts, Finish, Membership, Note};
+pub use fleet::{FleetCoordinator, FleetParts, Statuses};
 pub use record::SOFTWARE;
 pub use settings::{CoordinatorSettings, WorkerSettings};
 pub use status::{State, Status};

@@ -3,7 +3,10 @@
 mod bench;
 mod check;
 mod control;
+mod coordinator;
 mod dataset;
+mod dead;
+mod fleet;
 mod keys;
 mod models;
 mod plan;
@@ -13,9 +16,11 @@ mod show;
 mod sim;
 mod status;
 mod store;
+mod submit;
 mod target;
 mod transfer;
 mod verify;
+mod worker;
 
 use std::sync::Arc;
 
@@ -44,6 +49,10 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     };
     match cli.command {
         Command::Run(args) => run::run(&context, &args).await,
+        Command::Worker(args) => worker::worker(&context, &args).await,
+        Command::Coordinator(args) => coordinator::coordinator(&context, &args).await,
+        Command::Submit(args) => submit::submit(&context, &args).await,
+        Command::Dead(command) => dead::dead(&context, &command).await,
         Command::Plan(args) => plan::plan(&context, &args),
         Command::Check(args) => check::check(&context, &args).await,
         Command::Status(args) => status::status(&context, &args).await,
@@ -81,10 +90,14 @@ fn flags(global: &Global) -> Result<Flags, Failure> {
         ("catalog", &global.catalog),
         ("prices", &global.prices),
         ("client.contact", &global.contact),
+        ("broker.url", &global.broker),
     ];
     for (path, value) in named {
         if let Some(value) = value {
-            let flag = path.rsplit('.').next().unwrap_or(path);
+            let flag = match path {
+                "broker.url" => "broker",
+                other => other.rsplit('.').next().unwrap_or(other),
+            };
             settings.push((path.to_owned(), value.clone(), format!("--{flag}")));
         }
     }

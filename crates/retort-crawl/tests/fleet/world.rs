@@ -57,7 +57,7 @@ impl World {
         let providers: Vec<Value> = (0..limits.len())
             .map(|n| {
                 json!({ "name": format!("p{n}"), "latency": { "ms": latency_ms },
-                        "models": [{ "name": format!("m{n}"), "words_max": 6 }] })
+                        "models": [{ "name": format!("m{n}"), "words_max": 30 }] })
             })
             .collect();
         let spec: FleetSpec = serde_json::from_value(json!({ "providers": providers })).unwrap();

@@ -131,8 +131,12 @@ impl AmqpBroker {
         let attempted = format!("publish to queue `{queue}`");
         let session = self.session(&attempted).await?;
         let published = session.publish(publication(queue, message), &attempted);
-        let published = published.await?;
-        published.map_err(|unpublished| unpublished.to(Some(queue), &attempted))
+        let Err(unpublished) = published.await? else {
+            return Ok(());
+        };
+        let nacked = matches!(unpublished, Unpublished::Nacked);
+        let full = nacked && session.is_full(queue).await;
+        Err(unpublished.into_error(Some(queue), full, &attempted))
     }
 
     fn remember(&self, queue: &Queue) {
@@ -209,14 +213,25 @@ impl Broker for AmqpBroker {
             begun.push(handed.await);
         }
         let mut results = Vec::with_capacity(begun.len());
+        // Asked once for all of them.
+        let mut full = None;
         for handed in begun {
-            results.push(match handed {
-                Ok(ended) => {
-                    let ended = ended.await.unwrap_or(Err(Unpublished::Lost(None)));
-                    ended.map_err(|unpublished| unpublished.to(Some(queue), &attempted))
+            let ended = match handed {
+                Ok(ended) => ended.await.unwrap_or(Err(Unpublished::Lost(None))),
+                Err(error) => {
+                    results.push(Err(error));
+                    continue;
                 }
-                Err(error) => Err(error),
-            });
+            };
+            if matches!(ended, Err(Unpublished::Nacked)) && full.is_none() {
+                let session = self.session(&attempted).await;
+                full = Some(match session {
+                    Ok(session) => session.is_full(queue).await,
+                    Err(_) => false,
+                });
+            }
+            let full = full.unwrap_or(false);
+            results.push(ended.map_err(|ended| ended.into_error(Some(queue), full, &attempted)));
         }
         results
     }
@@ -233,16 +248,12 @@ impl Broker for AmqpBroker {
         let session = self.session(&attempted).await?;
         let mut publication = publication(&queue, message);
         publication.exchange = Exchange::Retry(retry_tier(delay));
+        let exchange = publication.exchange;
         let published = session.publish(publication, &attempted).await?;
-        published.map_err(|unpublished| match unpublished {
-            // Someone deleted the queue of the tier: the next session declares it.
-            Unpublished::Returned => {
-                session.give_up();
-                Failure::Ended.while_trying_to(&attempted)
-            }
-            Unpublished::Full | Unpublished::Refused(_) | Unpublished::Lost(_) => {
-                unpublished.to(Some(&queue), &attempted)
-            }
+        published.map_err(|unpublished| {
+            // Returned: someone deleted the queue of the tier.
+            session.forget(exchange);
+            unpublished.into_error(None, false, &attempted)
         })
     }
 
@@ -296,7 +307,7 @@ impl Broker for AmqpBroker {
             message,
         };
         let published = session.publish(publication, &attempted).await?;
-        published.map_err(|unpublished| unpublished.to(None, &attempted))
+        published.map_err(|unpublished| unpublished.into_error(None, false, &attempted))
     }
 
     async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BrokerError> {

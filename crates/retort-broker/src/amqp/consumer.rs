@@ -61,11 +61,11 @@ impl Standing {
 
 impl Live for Standing {
     fn is_live(&self) -> bool {
-        if self.has_ended() {
-            return false;
-        }
         if !self.fenced {
             return true;
+        }
+        if self.has_ended() {
+            return false;
         }
         let fresh = !self.holds_work() || self.lease.age(Instant::now()) <= LEASE;
         fresh && self.session.is_live() && self.channel.status().connected()

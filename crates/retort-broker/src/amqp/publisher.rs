@@ -11,8 +11,8 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use lapin::options::BasicPublishOptions;
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::failure::Failure;
@@ -21,7 +21,7 @@ use super::topology::Exchange;
 use crate::Message;
 
 /// Most publications without a confirmation. Beyond some hundreds a quorum queue gets no faster.
-const IN_FLIGHT_MAX: usize = 500;
+pub(super) const IN_FLIGHT_MAX: usize = 500;
 
 /// Most bytes in flight: eight of the largest messages.
 const IN_FLIGHT_MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -46,8 +46,8 @@ pub(super) struct Publication {
 pub(super) enum Unpublished {
     /// There is no queue for it.
     Returned,
-    /// The queue takes no more.
-    Full,
+    /// The broker did not store it: the queue takes no more, or has no leader now.
+    Nacked,
     /// The user has no right to publish there.
     Refused(String),
     /// It may have been stored or not.
@@ -64,16 +64,19 @@ struct Job {
 pub(super) struct Publisher(mpsc::Sender<Job>);
 
 impl Publisher {
-    /// Starts the task on a channel that confirms. It ends with the session: when the last
-    /// publisher is dropped, or when the channel is lost, after which it calls `lost`.
-    pub(super) fn start(
-        channel: Channel,
+    /// Opens a channel that confirms and starts the task. It ends with the session: when the last
+    /// publisher is dropped, or when publishing fails; then it calls `lost`, before any publisher
+    /// is told.
+    pub(super) async fn start(
+        connection: Arc<Connection>,
         outstanding: Arc<Outstanding>,
-        lost: impl FnOnce() + Send + 'static,
-    ) -> Self {
+        lost: impl Fn() + Send + 'static,
+    ) -> lapin::Result<Self> {
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         let task = Task {
-            channel,
+            channel: open(&connection).await?,
+            connection,
+            lost: Box::new(lost),
             outstanding,
             last: 0,
             bytes: 0,
@@ -81,11 +84,8 @@ impl Publisher {
             pending: BTreeMap::new(),
             returned: BTreeSet::new(),
         };
-        tokio::spawn(async move {
-            task.run(waiting).await;
-            lost();
-        });
-        Self(jobs)
+        tokio::spawn(task.run(waiting));
+        Ok(Self(jobs))
     }
 
     /// Hands a publication in; what is returned waits for its end. Publications are sent in the
@@ -117,6 +117,8 @@ type Landing = (u64, lapin::Result<Confirmation>);
 
 struct Task {
     channel: Channel,
+    connection: Arc<Connection>,
+    lost: Box<dyn Fn() + Send>,
     outstanding: Arc<Outstanding>,
     last: u64,
     bytes: usize,
@@ -134,20 +136,20 @@ impl Task {
             tokio::select! {
                 biased;
                 Some(landing) = self.flights.next() => {
-                    if !self.land(landing) {
-                        return;
+                    if !self.land(landing).await {
+                        return (self.lost)();
                     }
                 }
                 job = waiting.recv(), if room => match job {
                     Some(job) => self.depart(job),
-                    None if self.pending.is_empty() => return,
-                    // Nobody else can come: only what is in flight is waited for.
-                    None => while let Some(landing) = self.flights.next().await {
-                        if !self.land(landing) {
-                            return;
-                        }
-                    },
+                    None => break,
                 },
+            }
+        }
+        // Nobody else can come: only what is in flight is waited for.
+        while let Some(landing) = self.flights.next().await {
+            if !self.land(landing).await {
+                break;
             }
         }
     }
@@ -196,15 +198,43 @@ impl Task {
         }
     }
 
-    /// Settles everything that has landed; returns whether the channel is still of use.
+    /// Settles everything that has landed; returns whether publishing can go on.
     ///
     /// Whichever confirmation carries a returned message ends no later than that message's own, so
     /// a look at all that ended tells for certain which were returned.
-    fn land(&mut self, first: Landing) -> bool {
+    async fn land(&mut self, first: Landing) -> bool {
         let mut landed = vec![first];
         while let Some(Some(landing)) = self.flights.next().now_or_never() {
             landed.push(landing);
         }
+        if self.channel.status().connected() {
+            self.settle_all(landed);
+            return true;
+        }
+        // A channel that ended took everything in flight with it.
+        while let Some(landing) = self.flights.next().await {
+            landed.push(landing);
+        }
+        let refused = landed.iter().any(|(_, ended)| match ended {
+            Ok(_) => false,
+            Err(error) => matches!(Failure::from(error.clone()), Failure::Refused(_)),
+        });
+        let reopened = if refused {
+            open(&self.connection).await.ok()
+        } else {
+            None
+        };
+        let goes_on = reopened.is_some();
+        match reopened {
+            Some(channel) => self.channel = channel,
+            None => (self.lost)(),
+        }
+        self.settle_all(landed);
+        self.returned.clear();
+        goes_on
+    }
+
+    fn settle_all(&mut self, landed: Vec<Landing>) {
         for (_, confirmation) in &landed {
             let Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) =
                 confirmation
@@ -218,7 +248,6 @@ impl Task {
         for (number, confirmation) in landed {
             self.settle(number, confirmation);
         }
-        self.channel.status().connected()
     }
 
     fn settle(&mut self, number: u64, confirmation: lapin::Result<Confirmation>) {
@@ -231,7 +260,7 @@ impl Task {
         let result = match confirmation {
             Ok(_) if returned => Err(Unpublished::Returned),
             Ok(Confirmation::Ack(_)) => Ok(()),
-            Ok(Confirmation::Nack(_)) => Err(Unpublished::Full),
+            Ok(Confirmation::Nack(_)) => Err(Unpublished::Nacked),
             Ok(Confirmation::NotRequested) => Err(Unpublished::Lost(None)),
             Err(error) => Err(blame(&error, flight.exchange)),
         };
@@ -246,6 +275,14 @@ impl Drop for Task {
             self.outstanding.end(*number);
         }
     }
+}
+
+async fn open(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await?;
+    Ok(channel)
 }
 
 /// The channel's end fails everything in flight; only what used the exchange it is about is refused.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use lapin::options::ConfirmSelectOptions;
 use lapin::tcp::AMQPUriTcpExt as _;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use tokio::sync::watch;
@@ -15,10 +14,10 @@ use tokio::time::timeout;
 use super::failure::Failure;
 use super::fence::Outstanding;
 use super::greeting::greet;
-use super::publisher::{Publication, Publisher, Unpublished};
+use super::publisher::{IN_FLIGHT_MAX, Publication, Publisher, Unpublished};
 use super::settings::{AmqpSettings, Login};
 use super::topology::{self, Exchange};
-use crate::{BrokerError, Queue};
+use crate::{BrokerError, QUEUE_LENGTH_MAX, Queue, RETRY_TIERS};
 
 /// Longest time a connection may take to open, TLS and login included.
 const OPEN_MAX: Duration = Duration::from_secs(15);
@@ -69,7 +68,7 @@ impl From<io::Error> for Unopened {
 #[derive(Debug)]
 pub(super) struct Session {
     consuming: Connection,
-    publishing: Connection,
+    publishing: Arc<Connection>,
     publisher: Publisher,
     outstanding: Arc<Outstanding>,
     exchanges: Mutex<BTreeSet<Exchange>>,
@@ -89,16 +88,16 @@ impl Session {
         let version = greet(&login).await?;
         let consuming = connect(&login, &format!("{} consumes", settings.name)).await?;
         let publishing = connect(&login, &format!("{} publishes", settings.name)).await?;
-        let channel = publishing.create_channel().await?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
+        let publishing = Arc::new(publishing);
         let outstanding = Arc::new(Outstanding::default());
         let lost = watch::Sender::new(false);
         let told = lost.clone();
-        let publisher = Publisher::start(channel, Arc::clone(&outstanding), move || {
-            told.send_replace(true);
-        });
+        let publisher = Publisher::start(
+            Arc::clone(&publishing),
+            Arc::clone(&outstanding),
+            move || drop(told.send_replace(true)),
+        );
+        let publisher = publisher.await?;
         let session = Arc::new(Self {
             consuming,
             publishing,
@@ -176,11 +175,27 @@ impl Session {
     /// Closes both connections; what consumers hold returns to its queue.
     pub(super) async fn close(&self) {
         self.give_up();
-        for connection in [&self.publishing, &self.consuming] {
+        for connection in [self.publishing.as_ref(), &self.consuming] {
             let closing = connection.close(REPLY_SUCCESS, "done".into());
             // A connection that is lost already needs no goodbye.
             drop(timeout(CLOSE_MAX, closing).await);
         }
+    }
+
+    /// Tells whether a queue has reached its fuse. The broker counts late while publications come in a
+    /// stream, so what is in flight does not count.
+    pub(super) async fn is_full(&self, queue: &Queue) -> bool {
+        const FULL: usize = QUEUE_LENGTH_MAX - IN_FLIGHT_MAX;
+        let name = queue.to_string();
+        let found = self
+            .scoped(async |channel| topology::look(channel, &name).await)
+            .await;
+        found.is_ok_and(|(messages, _)| messages as usize >= FULL)
+    }
+
+    /// Makes the next publication declare an exchange, and what belongs to it, again.
+    pub(super) fn forget(&self, exchange: Exchange) {
+        self.lock_exchanges().remove(&exchange);
     }
 
     /// Opens a channel on the connection that is never blocked.
@@ -245,6 +260,20 @@ impl Session {
     /// others declared.
     pub(super) async fn declare(&self, queue: &Queue) -> Result<(), BrokerError> {
         let attempted = format!("declare queue `{queue}`");
+        self.declare_or_find(queue, &attempted).await?;
+        if matches!(queue, Queue::Probes(_)) {
+            for tier in RETRY_TIERS {
+                // Workers may not: a tier publishes probes. Whoever plans them may.
+                match self.ensure(Exchange::Retry(tier), &attempted).await {
+                    Ok(()) | Err(BrokerError::Refused { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn declare_or_find(&self, queue: &Queue, attempted: &str) -> Result<(), BrokerError> {
         let declared = self
             .scoped(async |channel| topology::declare(channel, queue).await)
             .await;
@@ -262,7 +291,7 @@ impl Session {
                 return Ok(());
             }
         }
-        Err(failure.while_trying_to(&attempted))
+        Err(failure.while_trying_to(attempted))
     }
 
     /// Does something on a channel of its own, since an error ends its channel.
@@ -291,14 +320,19 @@ impl Session {
 }
 
 impl Unpublished {
-    /// Returns the error of a publication to a queue.
-    pub(super) fn to(self, queue: Option<&Queue>, attempted: &str) -> BrokerError {
+    /// Returns the error of a publication; `full` tells whether its queue is known to be.
+    pub(super) fn into_error(
+        self,
+        queue: Option<&Queue>,
+        full: bool,
+        attempted: &str,
+    ) -> BrokerError {
         match (self, queue) {
             (Self::Returned, Some(queue)) => BrokerError::UnknownQueue(queue.clone()),
-            (Self::Full, Some(queue)) => BrokerError::Full(queue.clone()),
+            (Self::Nacked, Some(queue)) if full => BrokerError::Full(queue.clone()),
             (Self::Refused(reason), _) => Failure::Refused(reason).while_trying_to(attempted),
             (Self::Lost(Some(error)), _) => Failure::Lost(error).while_trying_to(attempted),
-            (Self::Returned | Self::Full | Self::Lost(None), _) => {
+            (Self::Returned | Self::Nacked | Self::Lost(None), _) => {
                 Failure::Ended.while_trying_to(attempted)
             }
         }

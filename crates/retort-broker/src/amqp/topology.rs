@@ -11,6 +11,11 @@ use lapin::{Channel, ExchangeKind};
 
 use crate::{DELIVERY_LIMIT, QUEUE_LENGTH_MAX, Queue, RETRY_TIERS, Topic};
 
+/// How often a dead letter may come back: it is looked at again and again. A number, because what
+/// stands for none differs: 3.10 drops at once what has a limit of -1, and from 4.0 what has no limit
+/// has one of 20.
+const UNLIMITED: u32 = 1_000_000_000;
+
 /// An exchange. Each has a purpose of its own, so that rights can be given apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Exchange {
@@ -185,9 +190,9 @@ fn arguments(queue: &Queue) -> FieldTable {
     put("x-single-active-consumer", AMQPValue::Boolean(true));
     put("x-max-length", number(QUEUE_LENGTH_MAX));
     match queue {
-        // Dead letters are looked at again and again, and the newest matter most.
+        // Of dead letters the newest matter most.
         Queue::Dead => {
-            put("x-delivery-limit", number(-1));
+            put("x-delivery-limit", number(UNLIMITED));
             put("x-overflow", text("drop-head"));
         }
         Queue::Probes(_) | Queue::Receipts | Queue::Submissions => {
@@ -246,7 +251,7 @@ mod tests {
         }
         assert_eq!(
             shown(&arguments(&Queue::Dead)),
-            "x-delivery-limit=LongLongInt(-1) x-max-length=LongLongInt(50000) x-overflow=drop-head x-queue-type=quorum x-single-active-consumer=Boolean(true)"
+            "x-delivery-limit=LongLongInt(1000000000) x-max-length=LongLongInt(50000) x-overflow=drop-head x-queue-type=quorum x-single-active-consumer=Boolean(true)"
         );
         assert_eq!(
             shown(&tier_arguments(Duration::from_secs(10))),

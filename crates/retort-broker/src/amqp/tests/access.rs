@@ -77,15 +77,15 @@ async fn worker_rights_suffice_for_workers_alone() {
     let rabbit = Rabbit::shared().await;
     let url = rabbit.vhost("worker-rights").await;
     let rights = [
-        r"^(probes(\..*)?|retry\..*|dead|control\..*)$",
+        r"^(probes(\..*)?|dead|control\..*)$",
         r"^(probes\..*|retry\..*|receipts|dead|control\..*)$",
-        r"^(probes(\..*)?|retry\..*|dead|control(\..*)?)$",
+        r"^(probes(\..*)?|dead|control(\..*)?)$",
     ];
     let rights = rights.map(|right| right.replace('\\', "\\\\"));
     let rights = [rights[0].as_str(), &rights[1], &rights[2]];
     let worker = add_user(&rabbit, "worker-rights", "worker", rights).await;
     let owner = connect(rabbit.settings(url)).await;
-    for queue in [Queue::Receipts, Queue::Submissions] {
+    for queue in [Queue::Receipts, Queue::Submissions, probes("plan")] {
         owner.declare(&queue).await.unwrap();
     }
     owner.announce(Topic::Control, message(0)).await.unwrap();

@@ -11,6 +11,9 @@ use crate::failure::Failure;
 /// What is logged unless `RETORT_LOG` says otherwise.
 const DEFAULT_FILTER: &str = "warn";
 
+/// Modules of others that log whole messages, prompts and all; what they tell is told as an error too.
+const SILENCED: [&str; 1] = ["lapin::returned_messages"];
+
 /// Starts logging to standard error.
 #[expect(
     clippy::disallowed_methods,
@@ -18,7 +21,12 @@ const DEFAULT_FILTER: &str = "warn";
 )]
 pub(crate) fn start_logging(format: LogFormat) {
     let filter = std::env::var("RETORT_LOG").or_else(|_| std::env::var("RUST_LOG"));
-    let filter = EnvFilter::new(filter.as_deref().unwrap_or(DEFAULT_FILTER));
+    let mut filter = EnvFilter::new(filter.as_deref().unwrap_or(DEFAULT_FILTER));
+    for target in SILENCED {
+        if let Ok(directive) = format!("{target}=off").parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

@@ -59,8 +59,8 @@ pub(super) fn explain(error: BrokerError) -> Failure {
             Some("check user, password, virtual host and rights: `broker.url`, `broker.password_file`")
         }
         BrokerError::Unavailable { .. } => Some("name the broker with --broker amqp://user@host/vhost"),
-        BrokerError::UnknownQueue(_)
-        | BrokerError::Full(_)
+        BrokerError::UnknownQueue(_) => Some("start a coordinator: it makes the queues"),
+        BrokerError::Full(_)
         | BrokerError::TooLarge { .. }
         | BrokerError::NameTooLong { .. } => None,
     };

@@ -115,7 +115,8 @@ fn sigstop_and_sigcont_of_the_owner_never_overlap() {
     let asked = fleet.sealed("test", 800);
     let stats = fleet.world.fleet.stats();
     let peak = stats.providers["p0"].peak_accepted_1s;
-    assert!(peak <= PER_SECOND + 4, "{peak} requests within a second");
+    // Two owners would ask twice as many; a busy machine counts some of one second in the next.
+    assert!(peak <= PER_SECOND * 3 / 2 + 2, "{peak} requests within a second");
     // What stood in the air is asked again, and nothing else.
     assert!(fleet.paid_twice() <= 4, "{} were asked twice", fleet.paid_twice());
     assert!(asked <= fleet.served());

@@ -117,7 +117,8 @@ fn sigstop_and_sigcont_of_the_owner_never_overlap() {
     let peak = stats.providers["p0"].peak_accepted_1s;
     // Two owners would ask twice as many; a busy machine counts some of one second in the next.
     assert!(peak <= PER_SECOND * 3 / 2 + 2, "{peak} requests within a second");
-    // What stood in the air is asked again, and nothing else.
-    assert!(fleet.paid_twice() <= 4, "{} were asked twice", fleet.paid_twice());
+    // What stood in the air or was not stored yet is asked again, and nothing else.
+    let unstored = PER_SECOND * 3;
+    assert!(fleet.paid_twice() <= unstored, "{} were asked twice", fleet.paid_twice());
     assert!(asked <= fleet.served());
 }

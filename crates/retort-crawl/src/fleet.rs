@@ -25,7 +25,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::CrawlError;
 use crate::coordinator::Note;
-use crate::message::{ACCEPTED_KIND, Accepted, PING_KIND, REJECTED_KIND, Rejected};
+use crate::message::{ACCEPTED_KIND, ACTIVE_KIND, Accepted, PING_KIND, REJECTED_KIND, Rejected};
 use crate::record::fresh_id;
 use crate::settings::CoordinatorSettings;
 use crate::submit::Submitted;
@@ -205,6 +205,8 @@ impl FleetCoordinator {
         let mut campaigns = Campaigns::new(Arc::clone(&self.parts), self.statuses.clone());
         let mut dealing: JoinSet<Dealt> = JoinSet::new();
         let mut look = ticker(LOOK_EVERY);
+        // Whoever listens finds the topic, also before the first campaign.
+        announce(&self.parts, ACTIVE_KIND, &()).await;
         take_in(&campaigns, first).await;
         loop {
             if *stop.borrow() {

@@ -11,8 +11,8 @@ use crate::failure::Failure;
 /// What is logged unless `RETORT_LOG` says otherwise.
 const DEFAULT_FILTER: &str = "warn";
 
-/// Modules of others that log whole messages, prompts and all; what they tell is told as an error too.
-const SILENCED: [&str; 1] = ["lapin::returned_messages"];
+/// What is never logged: the broker's client would write out whole messages, prompts included.
+const NEVER: &str = "lapin::returned_messages=off,lapin::channels=debug,lapin::frames=debug";
 
 /// Starts logging to standard error.
 #[expect(
@@ -21,12 +21,8 @@ const SILENCED: [&str; 1] = ["lapin::returned_messages"];
 )]
 pub(crate) fn start_logging(format: LogFormat) {
     let filter = std::env::var("RETORT_LOG").or_else(|_| std::env::var("RUST_LOG"));
-    let mut filter = EnvFilter::new(filter.as_deref().unwrap_or(DEFAULT_FILTER));
-    for target in SILENCED {
-        if let Ok(directive) = format!("{target}=off").parse() {
-            filter = filter.add_directive(directive);
-        }
-    }
+    let filter = filter.as_deref().unwrap_or(DEFAULT_FILTER);
+    let filter = EnvFilter::new(format!("{filter},{NEVER}"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

@@ -55,9 +55,10 @@ async fn one_coordinator_is_active_and_another_follows() {
 #[tokio::test]
 async fn submissions_are_judged_and_answered() {
     let world = quick(1);
+    let mut news = world.broker.subscribe(Topic::Events).await.unwrap();
     let coordinator = world.coordinate("c1");
     let worker = world.work("w1").await;
-    let mut news = world.broker.subscribe(Topic::Events).await.unwrap();
+    assert_eq!(news.next().await.unwrap().kind, "retort.coordinator-active.v1");
     let good = world.campaign("one", 2, 1);
     world.submit(&good).await;
     world.sealed("one", 2).await;

@@ -84,6 +84,14 @@ impl Delivery {
         }
     }
 
+    /// Marks the delivery as one that may have been delivered before, where the count does not
+    /// tell; for twins.
+    #[must_use = "the delivery is returned"]
+    pub fn again(mut self, redelivered: bool) -> Self {
+        self.redelivered |= redelivered;
+        self
+    }
+
     /// Returns the message and what settles it.
     pub fn split(self) -> (Message, Acker) {
         (self.message, self.acker)

@@ -1,6 +1,6 @@
 //! What can go wrong, split by what the caller can do about it.
 
-use crate::{MESSAGE_MAX_BYTES, QUEUE_LENGTH_MAX, Queue};
+use crate::{MESSAGE_MAX_BYTES, NAME_MAX_BYTES, QUEUE_LENGTH_MAX, Queue};
 
 /// The broker did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,22 @@ pub enum BrokerError {
         id: String,
         /// Size of its body.
         size_bytes: usize,
+    },
+    /// Give it a shorter name. The message was not stored.
+    #[error("the {field} of a message has {size_bytes} bytes; at most {NAME_MAX_BYTES} are taken")]
+    NameTooLong {
+        /// `id` or `kind`.
+        field: &'static str,
+        /// Its size.
+        size_bytes: usize,
+    },
+    /// Trying again does not help: a person must change credentials, rights, or what is declared.
+    #[error("failed to {attempted}: the broker refuses it: {reason}")]
+    Refused {
+        /// What was attempted on which thing.
+        attempted: String,
+        /// What the broker said.
+        reason: String,
     },
     /// Try again later. A message whose publication ended so may have been stored or not.
     #[error("failed to {attempted}: the broker is unavailable")]

@@ -13,15 +13,18 @@ mod topics;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use retort_types::DomainId;
 use tokio::task::coop::consume_budget;
+use tokio::time::Instant;
 
 use self::consumer::MemoryConsumer;
 use self::state::State;
 use crate::{
-    Broker, BrokerError, Capabilities, ConsumeOptions, Consumer, Message, Queue, Subscription,
-    Topic,
+    Broker, BrokerError, Capabilities, ConsumeOptions, Consumer, Health, Message, Queue,
+    Subscription, Topic,
 };
 
 /// A broker in memory. Clones share the same queues.
@@ -61,7 +64,9 @@ impl MemoryBroker {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics half way through a change, so the state of a poisoned lock is whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ripen(Instant::now());
+        state
     }
 }
 
@@ -88,6 +93,21 @@ impl Broker for MemoryBroker {
         // Storing never waits; without this a loop of publications starves a one-thread runtime.
         consume_budget().await;
         self.lock().publish(queue, message)
+    }
+
+    async fn publish_later(
+        &self,
+        domain: &DomainId,
+        message: Message,
+        delay: Duration,
+    ) -> Result<(), BrokerError> {
+        consume_budget().await;
+        let due = Instant::now() + crate::broker::retry_tier(delay);
+        self.lock().publish_later(domain, message, due)
+    }
+
+    fn health(&self) -> Health {
+        self.lock().health()
     }
 
     async fn consume(

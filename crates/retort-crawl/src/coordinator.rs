@@ -3,6 +3,10 @@
 
 mod budget;
 mod campaign;
+mod close_out;
+mod earlier;
+mod hearing;
+mod repair;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -12,26 +16,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use retort_broker::{Broker, BrokerError, Consumer, Delivery, Queue, Topic};
-use retort_dataset::writer::CommittedRecord;
-use retort_dataset::{Ledger, LedgerRow, Store, Writer, rebuild};
+use retort_broker::{Broker, BrokerError, Message, Queue, Topic};
+use retort_dataset::{Store, Writer};
 use retort_plan::Plan;
-use retort_types::{DomainSpec, Endpoint, ModelName, Sample, Timestamp, WallClock};
+use retort_types::{DomainId, DomainSpec, Endpoint, ModelName, Sample, Timestamp, WallClock};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::CrawlError;
 use crate::control::{Wish, standing};
-use crate::message::{
-    CANCELLED, CONTROL_KIND, Command, Control, HEARTBEAT_KIND, Heartbeat, RECEIPT_KIND, Receipt,
-    Tally, message, parse, sample_message,
-};
+use crate::fleet::Share;
+use crate::message::{CANCELLED, CONTROL_KIND, Command, Control, message, sample_message};
 use crate::record::{RecordMaker, fresh_id};
 use crate::settings::CoordinatorSettings;
 use crate::status::{self, State, Status};
 use campaign::{CampaignState, Next};
+use earlier::{Earlier, earlier};
+use hearing::{Heard, Hearing};
+pub use hearing::{Membership, Note};
 use view::View;
 
 /// How often windows are filled and wishes are looked at.
@@ -50,11 +53,9 @@ const CLOSE_EVERY: Duration = Duration::from_secs(2);
 const RECEIPT_PREFETCH: std::num::NonZeroU32 =
     std::num::NonZeroU32::new(64).expect("64 is not zero");
 
-/// Samples ended together: they share fsyncs of the spool and a segment.
-const CLOSE_OUT_BATCH: usize = 4_096;
-
-/// How often samples without a receipt are looked for.
-const REPAIR_EVERY: Duration = Duration::from_secs(1);
+/// For how long what a coordinator publishes after it was opened again may have been published
+/// before: a domain is owned anew within seconds, and its first sample decides.
+const REISSUED_FOR: Duration = Duration::from_mins(1);
 
 /// How long nothing must have been told before a stopped worker is taken to have told all.
 const SETTLE_PAUSE: Duration = Duration::from_millis(50);
@@ -80,6 +81,9 @@ pub struct CoordinatorParts {
     pub settings: CoordinatorSettings,
     /// Whether samples that ended without a measurement are asked again.
     pub retry_missing: bool,
+    /// What it is given when it is one of several, whose workers are other processes; it reads the
+    /// receipts itself otherwise.
+    pub membership: Option<Membership>,
 }
 
 /// How a coordinator's work ended.
@@ -89,6 +93,8 @@ pub enum Finish {
     Complete,
     /// It was told to stop.
     Stopped,
+    /// Samples of a fleet are gone: it must be opened again, which reads the store.
+    Lost,
 }
 
 /// A coordinator of one campaign.
@@ -96,7 +102,11 @@ pub enum Finish {
 pub struct Coordinator {
     parts: CoordinatorParts,
     state: CampaignState,
-    receipts: Box<dyn Consumer>,
+    hearing: Hearing,
+    /// Its part of the domains, in a fleet.
+    share: Option<Share>,
+    /// Until when what is published may have been published before.
+    reissuing: Option<Instant>,
     view: View,
     maker: RecordMaker,
     close_out: Option<JoinHandle<()>>,
@@ -105,12 +115,14 @@ pub struct Coordinator {
     closed_to: u64,
     repaired: Option<Instant>,
     last_wish: Wish,
+    /// When the standing wish was last told to workers.
+    wish_told: Instant,
     statuses: watch::Sender<Arc<Status>>,
 }
 
 impl Coordinator {
     /// Opens a campaign: reads from the store what is done already.
-    pub async fn open(parts: CoordinatorParts) -> Result<Self, CrawlError> {
+    pub async fn open(mut parts: CoordinatorParts) -> Result<Self, CrawlError> {
         let now = (Instant::now(), parts.clock.now());
         let campaign = parts.plan.campaign().id.clone();
         let Earlier {
@@ -137,11 +149,14 @@ impl Coordinator {
                 .declare(&Queue::Probes(domain.id.clone()))
                 .await?;
         }
-        let options = retort_broker::ConsumeOptions {
-            prefetch: RECEIPT_PREFETCH,
-            priority: 0,
-        };
-        let receipts = parts.broker.consume(&Queue::Receipts, options).await?;
+        let membership = parts.membership.take();
+        let shared = membership.is_some();
+        let Joined {
+            hearing,
+            share,
+            resumed,
+            given_up,
+        } = join(&parts, membership).await?;
         let last_wish = standing(&parts.store, &campaign)
             .await?
             .unwrap_or(Wish::Resume);
@@ -150,13 +165,18 @@ impl Coordinator {
             worker_id: "coordinator".into(),
             entropy: Arc::default(),
         };
-        let view = View::new(Arc::clone(&parts.plan), now.1, tallies);
+        if let Some(reason) = given_up {
+            state.end(reason);
+        }
+        let view = View::new(Arc::clone(&parts.plan), now.1, tallies, shared);
         let first = Arc::new(view.status(&state, State::Asking, now.1));
         let (statuses, _) = watch::channel(first);
         let mut own = Self {
             parts,
             state,
-            receipts,
+            hearing,
+            share,
+            reissuing: resumed.then(|| now.0 + REISSUED_FOR),
             view,
             maker,
             close_out: None,
@@ -164,6 +184,7 @@ impl Coordinator {
             closed_to: 0,
             repaired: None,
             last_wish,
+            wish_told: now.0,
             statuses,
         };
         own.obey(last_wish).await?;
@@ -178,15 +199,15 @@ impl Coordinator {
     /// Carries the campaign out until every sample has a final row, or until told to stop.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<Finish, CrawlError> {
         let mut tick = ticker(TICK);
-        let mut telling = ticker(STATUS_EVERY);
+        let mut telling = ticker(self.status_every());
         let mut wishes = ticker(WISHES_EVERY);
         loop {
             if *stop.borrow() {
                 return Ok(Finish::Stopped);
             }
             tokio::select! {
-                delivery = self.receipts.next() => match delivery {
-                    Some(delivery) => self.fold(delivery).await,
+                heard = self.hearing.next() => match heard {
+                    Some(heard) => self.fold(heard).await,
                     None => return Err(CrawlError::BrokerLost),
                 },
                 _ = tick.tick() => {}
@@ -198,12 +219,16 @@ impl Coordinator {
                 self.tell(None).await;
                 return Ok(Finish::Complete);
             }
+            if self.has_lost().await {
+                return Ok(Finish::Lost);
+            }
         }
     }
 
     /// Tells a state that the caller brought about: sealing, sealed, interrupted.
     pub async fn tell(&mut self, brought: Option<(State, Option<String>)>) {
         let now = self.parts.clock.now();
+        self.view.age(self.state.tallies(), Instant::now());
         let mut status = match &brought {
             Some((state, _)) => self.view.status(&self.state, *state, now),
             None => self.view.status(&self.state, self.present(now), now),
@@ -237,7 +262,7 @@ impl Coordinator {
                 self.last_wish = wish;
                 self.obey(wish).await
             }
-            Ok(_) => Ok(()),
+            Ok(_) => self.repeat_wish().await,
             Err(error) => {
                 tracing::debug!(error = %error, "the store did not say what is wished");
                 Ok(())
@@ -247,10 +272,8 @@ impl Coordinator {
 
     /// Folds what workers told before they stopped, and tells the last of it.
     pub async fn settle(&mut self) {
-        while let Ok(Some(delivery)) =
-            tokio::time::timeout(SETTLE_PAUSE, self.receipts.next()).await
-        {
-            self.fold(delivery).await;
+        while let Ok(Some(heard)) = tokio::time::timeout(SETTLE_PAUSE, self.hearing.next()).await {
+            self.fold(heard).await;
         }
     }
 
@@ -266,18 +289,15 @@ impl Coordinator {
             }
         }
         self.state.check_spent(&self.view.live_total());
+        if let Some(share) = &self.share {
+            self.state.take_share(share);
+        }
         let mut samples = self.state.fill(now, wall);
-        if self
-            .repaired
-            .is_none_or(|last| now.saturating_duration_since(last) >= REPAIR_EVERY)
-        {
-            self.repaired = Some(now);
+        if self.share.is_none() && self.may_repair(now) {
             let view = &self.view;
             samples.extend(self.state.stalled(now, |domain| view.holds(domain)));
         }
-        for sample in &samples {
-            self.publish(sample).await?;
-        }
+        self.publish(samples, now).await?;
         match self.state.next() {
             Next::Complete => return Ok(true),
             Next::Wait => {}
@@ -293,42 +313,53 @@ impl Coordinator {
         Ok(false)
     }
 
-    async fn publish(&self, sample: &Sample) -> Result<(), CrawlError> {
-        let message =
-            sample_message(sample).map_err(|error| CrawlError::Message(error.to_string()))?;
-        match self
-            .parts
-            .broker
-            .publish(&Queue::Probes(sample.domain.clone()), message)
-            .await
-        {
-            // The sample counts as out; the repair publishes it again once there is room.
-            Err(BrokerError::Full(queue)) => {
-                tracing::warn!(queue = %queue, "a queue is full; a sample waits for the repair");
-                Ok(())
+    /// Publishes samples, those of one domain in their order.
+    async fn publish(&mut self, samples: Vec<Sample>, now: Instant) -> Result<(), CrawlError> {
+        let reissued = self.reissuing.is_some_and(|until| now < until);
+        let mut queues: BTreeMap<DomainId, Vec<Message>> = BTreeMap::new();
+        for sample in samples {
+            let message = sample_message(&sample, reissued)
+                .map_err(|error| CrawlError::Message(error.to_string()))?;
+            queues.entry(sample.domain).or_default().push(message);
+        }
+        for (domain, messages) in queues {
+            let queue = Queue::Probes(domain);
+            for result in self.parts.broker.publish_many(&queue, messages).await {
+                match result {
+                    // The sample counts as out; the repair publishes it again once there is room.
+                    Err(BrokerError::Full(queue)) => {
+                        tracing::warn!(queue = %queue, "a queue is full; a sample waits for the repair");
+                    }
+                    other => other?,
+                }
             }
-            other => Ok(other?),
+        }
+        Ok(())
+    }
+
+    async fn fold(&mut self, heard: Heard) {
+        match heard {
+            Heard::Note(note) => self.note(note),
+            Heard::Delivery(delivery) => {
+                if let Some(note) = Note::of(&delivery) {
+                    self.note(note);
+                }
+                if let Err(error) = delivery.acknowledge().await {
+                    tracing::debug!(error = %error, "a receipt was acknowledged too late; folding it again is harmless");
+                }
+            }
         }
     }
 
-    async fn fold(&mut self, delivery: Delivery) {
+    fn note(&mut self, note: Note) {
         let now = Instant::now();
-        match delivery.message.kind.as_str() {
-            RECEIPT_KIND => match parse::<Receipt>(&delivery.message) {
-                Ok(receipt) => receipt
-                    .records
-                    .iter()
-                    .for_each(|record: &CommittedRecord| self.state.count(record, now)),
-                Err(error) => tracing::warn!(error = %error, "a receipt is unreadable"),
-            },
-            HEARTBEAT_KIND => match parse::<Heartbeat>(&delivery.message) {
-                Ok(heartbeat) => self.view.hear(heartbeat, now),
-                Err(error) => tracing::warn!(error = %error, "a heartbeat is unreadable"),
-            },
-            other => tracing::warn!(kind = other, "a message of unknown kind among the receipts"),
-        }
-        if let Err(error) = delivery.acknowledge().await {
-            tracing::debug!(error = %error, "a receipt was acknowledged too late; folding it again is harmless");
+        match note {
+            Note::Receipt(receipt) => {
+                for record in &receipt.records {
+                    self.state.count(record, now);
+                }
+            }
+            Note::Heartbeat(heartbeat) => self.view.hear(Arc::unwrap_or_clone(heartbeat), now),
         }
     }
 
@@ -379,10 +410,11 @@ impl Coordinator {
                 .await?;
             self.state.drop_outstanding(&domain);
         }
+        self.drop_unheld(now);
         Ok(())
     }
 
-    async fn announce(&self, command: Command) -> Result<(), CrawlError> {
+    pub(super) async fn announce(&mut self, command: Command) -> Result<(), CrawlError> {
         let control = Control {
             campaign: self.parts.plan.campaign().id.clone(),
             command,
@@ -395,105 +427,43 @@ impl Coordinator {
         .map_err(|error| CrawlError::Message(error.to_string()))?;
         Ok(self.parts.broker.announce(Topic::Control, message).await?)
     }
+}
 
-    /// Begins to write a `not_asked` row for everything open; receipts tell when they are durable.
-    fn start_close_out(&mut self) {
-        if self.close_out.is_some() {
-            return;
-        }
-        let mut open = self.state.open_from(self.closed_to, CLOSE_OUT_BATCH);
-        if open.is_empty() {
-            // Everything was ended once; what is still open lost its receipt.
-            open = self.state.open_from(0, CLOSE_OUT_BATCH);
-        }
-        self.closed_to = open.last().map_or(0, |last| last + 1);
-        let mut records = Vec::with_capacity(open.len());
-        for index in open {
-            let Some(model) = self.parts.plan.model_at(index) else {
-                continue;
-            };
-            let Some(sample) = self.parts.plan.sample(index) else {
-                continue;
-            };
-            let Some(endpoint) = self.parts.endpoints.get(&sample.model) else {
-                continue;
-            };
-            records.push(self.maker.not_asked(
-                &Arc::new(sample),
-                endpoint,
-                self.state.reason(model),
-            ));
-        }
-        let writer = self.parts.writer.clone();
-        self.close_out = Some(tokio::spawn(async move {
-            let stored = join_all(records.into_iter().map(|record| writer.append(record))).await;
-            let flushed = writer.flush().await;
-            if let Some(error) = stored.into_iter().find_map(Result::err) {
-                tracing::error!(error = %error, "a row of a sample that was not asked could not be stored");
-            }
-            if let Err(error) = flushed {
-                tracing::error!(error = %error, "rows of samples that were not asked could not be flushed");
-            }
-        }));
+/// How a coordinator takes part.
+struct Joined {
+    hearing: Hearing,
+    share: Option<Share>,
+    resumed: bool,
+    given_up: Option<String>,
+}
+
+async fn join(
+    parts: &CoordinatorParts,
+    membership: Option<Membership>,
+) -> Result<Joined, CrawlError> {
+    if let Some(membership) = membership {
+        return Ok(Joined {
+            hearing: Hearing::Shared(membership.notes),
+            share: Some(membership.share),
+            resumed: membership.resumed,
+            given_up: membership.given_up,
+        });
     }
+    let options = retort_broker::ConsumeOptions {
+        prefetch: RECEIPT_PREFETCH,
+        priority: 0,
+    };
+    let consumer = parts.broker.consume(&Queue::Receipts, options).await?;
+    Ok(Joined {
+        hearing: Hearing::Own(consumer),
+        share: None,
+        resumed: false,
+        given_up: None,
+    })
 }
 
 fn ticker(every: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval(every);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
-}
-
-/// What the store tells of earlier runs.
-struct Earlier {
-    ledger: Ledger,
-    tallies: Vec<Tally>,
-    /// When the first reply was finished.
-    began: Option<Timestamp>,
-}
-
-/// Reads from the store which samples are done and what was spent on them.
-async fn earlier(parts: &CoordinatorParts) -> Result<Earlier, CrawlError> {
-    let plan = &parts.plan;
-    let mut tallies = vec![Tally::default(); plan.model_count()];
-    let mut began: Option<Timestamp> = None;
-    let (mut block, mut order) = (None, Vec::new());
-    let models = (plan.model_count() as u64).max(1);
-    let mut count = |row: &LedgerRow| {
-        // Rows come in the order of the plan, so the order of a block is looked up once.
-        if block != Some(plan.block_of(row.index)) {
-            block = Some(plan.block_of(row.index));
-            order = plan.models_of_block(plan.block_of(row.index));
-        }
-        let place = usize::try_from(row.index % models).unwrap_or(usize::MAX);
-        let Some(tally) = order.get(place).and_then(|model| tallies.get_mut(*model)) else {
-            return;
-        };
-        tally.requests += u64::from(row.attempts);
-        tally.retries += u64::from(row.attempts).saturating_sub(1);
-        tally.input_tokens += u64::from(row.input_tokens.unwrap_or(0));
-        tally.output_tokens += u64::from(row.output_tokens.unwrap_or(0));
-        tally.cost_usd += row.cost_usd.unwrap_or(0.0);
-        *tally.outcomes.entry(row.outcome).or_default() += 1;
-        if row.attempts > 0 {
-            began = Some(began.map_or(row.finished_at, |began| began.min(row.finished_at)));
-        }
-    };
-    let campaign = &plan.campaign().id;
-    let mut ledger = rebuild(&parts.store, campaign, plan.hash(), plan.len(), &mut count).await?;
-    if parts.retry_missing {
-        let again = ledger.forget_missing();
-        tracing::info!(
-            samples = again,
-            "samples without a measurement are asked again"
-        );
-        for tally in &mut tallies {
-            tally.outcomes.retain(|outcome, _| !outcome.is_missing());
-        }
-    }
-    Ok(Earlier {
-        ledger,
-        tallies,
-        began,
-    })
 }

@@ -4,15 +4,18 @@
 pub mod control;
 pub mod coordinator;
 mod decoding;
+pub mod fleet;
 pub mod message;
 mod record;
+pub mod sealing;
 pub mod settings;
 pub mod status;
 pub mod submit;
 pub mod verify;
 pub mod worker;
 
-pub use coordinator::{Coordinator, CoordinatorParts, Finish};
+pub use coordinator::{Coordinator, CoordinatorParts, Finish, Membership, Note};
+pub use fleet::{FleetCoordinator, FleetParts, Statuses};
 pub use record::SOFTWARE;
 pub use settings::{CoordinatorSettings, WorkerSettings};
 pub use status::{State, Status};

@@ -7,17 +7,32 @@ use retort_broker::Message;
 use retort_dataset::WriterStatus;
 use retort_dataset::writer::CommittedRecord;
 use retort_pace::DomainStatus;
-use retort_types::{CampaignId, DomainId, ModelName, Outcome, Sample, Timestamp};
+use retort_types::{CampaignId, Digest, DomainId, ModelName, Outcome, Sample, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Kind of a message that carries a [`Sample`].
 pub const SAMPLE_KIND: &str = "retort.sample.v1";
+/// Kind of a message that carries a [`Sample`] which was published before: whoever asked it then may
+/// still be asking.
+pub const REISSUED_KIND: &str = "retort.sample-reissued.v1";
 /// Kind of a message that carries a [`Receipt`].
 pub const RECEIPT_KIND: &str = "retort.receipt.v1";
 /// Kind of a message that carries a [`Heartbeat`].
 pub const HEARTBEAT_KIND: &str = "retort.heartbeat.v1";
+/// Kind of an empty message by which a coordinator finds out whether it is the active one.
+pub const PING_KIND: &str = "retort.ping.v1";
+/// Kind of a message that carries a campaign for the coordinator, as JSON, or a [`Stored`] one.
+pub const CAMPAIGN_KIND: &str = "retort.campaign.v1";
+/// Kind of the news that a coordinator became the active one; carries nothing.
+pub const ACTIVE_KIND: &str = "retort.coordinator-active.v1";
+/// Kind of the news that a campaign was taken up; carries an [`Accepted`].
+pub const ACCEPTED_KIND: &str = "retort.accepted.v1";
+/// Kind of the news that a submission was refused; carries a [`Rejected`].
+pub const REJECTED_KIND: &str = "retort.rejected.v1";
+/// Kind of the news that a campaign was sealed; carries a [`SealedNews`].
+pub const SEALED_KIND: &str = "retort.sealed.v1";
 /// Kind of a message that carries a [`Control`].
 pub const CONTROL_KIND: &str = "retort.control.v1";
 
@@ -101,6 +116,49 @@ impl Tally {
     }
 }
 
+/// A campaign too large for a message: its JSON is in the store, named by its digest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stored {
+    /// SHA-256 of the JSON, hex; it lies at `submissions/<sha256>.json`.
+    pub campaign_sha256: Digest,
+}
+
+/// The news that a campaign was taken up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// Hash of its plan.
+    pub plan_hash: Digest,
+    /// Samples planned.
+    pub planned: u64,
+    /// Whether it was there before.
+    pub existed: bool,
+}
+
+/// The news that a submission was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Id of the message.
+    pub message: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The news that a campaign was sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedNews {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The snapshot, a path in the store.
+    pub snapshot: String,
+    /// Samples planned, which is the number of its final rows.
+    pub planned: u64,
+    /// Samples that ended without a measurement.
+    pub missing: u64,
+}
+
 /// What a person asks of a running campaign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
@@ -128,9 +186,10 @@ pub enum Command {
     },
 }
 
-/// Returns a message for a sample.
-pub fn sample_message(sample: &Sample) -> Result<Message, serde_json::Error> {
-    message(SAMPLE_KIND, sample.sample_id.to_string(), sample)
+/// Returns a message for a sample, `reissued` when it may have been published before.
+pub fn sample_message(sample: &Sample, reissued: bool) -> Result<Message, serde_json::Error> {
+    let kind = if reissued { REISSUED_KIND } else { SAMPLE_KIND };
+    message(kind, sample.sample_id.to_string(), sample)
 }
 
 /// Returns a message of `kind` with `value` as JSON.

@@ -20,6 +20,16 @@ pub struct WorkerSettings {
     pub retry_wait_max: HumanDuration,
     /// Most samples that one domain holds unacknowledged.
     pub prefetch_max: u32,
+    /// How long a worker of a fleet waits before it asks in a domain that another one may still be
+    /// asking in: longer than a worker goes on without a word from its broker.
+    pub grace: HumanDuration,
+    /// Over how long the workers of a fleet spread their first claims of domains, where the broker
+    /// gives a domain to whoever came first.
+    pub claim_spread: HumanDuration,
+    /// What a worker calls itself in rows and file names, and what its claims of domains follow from:
+    /// the same after a restart. The host's name unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 impl Default for WorkerSettings {
@@ -30,6 +40,9 @@ impl Default for WorkerSettings {
             retry_wait: HumanDuration(Duration::from_secs(1)),
             retry_wait_max: HumanDuration(Duration::from_mins(1)),
             prefetch_max: 10_000,
+            grace: HumanDuration(Duration::from_secs(5)),
+            claim_spread: HumanDuration(Duration::from_secs(2)),
+            id: None,
         }
     }
 }
@@ -50,6 +63,11 @@ pub struct CoordinatorSettings {
     pub align_patience: HumanDuration,
     /// A sample without a receipt for this long is published again.
     pub stall_after: HumanDuration,
+    /// When a queue is empty, no worker of a fleet holds samples of it and nothing was heard of them
+    /// for this long, they are taken to be lost, and the campaign is repaired from the store.
+    pub lost_after: HumanDuration,
+    /// How often a coordinator of a fleet writes the status of a campaign into the store.
+    pub status_every: HumanDuration,
 }
 
 impl Default for CoordinatorSettings {
@@ -61,6 +79,8 @@ impl Default for CoordinatorSettings {
             align_lead: 256,
             align_patience: HumanDuration(Duration::from_mins(1)),
             stall_after: HumanDuration(Duration::from_mins(15)),
+            lost_after: HumanDuration(Duration::from_secs(30)),
+            status_every: HumanDuration(Duration::from_secs(1)),
         }
     }
 }

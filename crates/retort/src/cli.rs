@@ -4,6 +4,7 @@ mod bench;
 mod dataset;
 mod detect;
 mod fingerprint;
+mod fleet;
 mod power;
 mod transfer;
 
@@ -16,6 +17,7 @@ pub(crate) use bench::{Bare, BenchCommand, BenchLineage, BenchPace, Throughput, 
 pub(crate) use dataset::{DatasetCommand, KeysCommand, Seal, Show, Verify};
 pub(crate) use detect::Detect;
 pub(crate) use fingerprint::{Compare, Fingerprint};
+pub(crate) use fleet::{CoordinatorArgs, DeadCommand, Submit, Which, WorkerArgs};
 pub(crate) use power::{PowerArgs, Question};
 pub(crate) use transfer::{Export, ExportFormat, Import};
 
@@ -52,6 +54,10 @@ pub(crate) struct Global {
     /// Who to write to about our requests; part of the User-Agent, required beyond this machine.
     #[arg(long, global = true, value_name = "MAIL-OR-URL")]
     pub(crate) contact: Option<String>,
+    /// The broker of a fleet, as `amqps://user@host/vhost`. Name the password in a file, with
+    /// `broker.password_file`: other users of the machine see arguments.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) broker: Option<String>,
     /// Configuration file [default: retort.toml, if it exists].
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -83,6 +89,39 @@ pub(crate) enum Command {
         Exit codes: 0 done, 1 failed, 2 usage, 3 finished with missing samples, 130 interrupted."
     )]
     Run(Run),
+    /// Work for a fleet: ask what its coordinator publishes, until stopped.
+    #[command(
+        after_help = "Example: retort worker --broker amqps://worker@broker/retort --store s3://bucket/prefix
+
+\
+        SIGTERM or Ctrl-C waits for the requests in the air and stores every reply; twice, it does
+\
+        not. Replies that were not stored are, when a worker with the same id starts again."
+    )]
+    Worker(WorkerArgs),
+    /// Carry submitted campaigns out with the workers of a fleet, until stopped.
+    #[command(
+        after_help = "Example: retort coordinator --broker amqps://coordinator@broker/retort --store s3://bucket/prefix
+
+\
+        Any number may run; one of them is active. It goes on with every submitted campaign of the
+\
+        store that is not sealed."
+    )]
+    Coordinator(CoordinatorArgs),
+    /// Hand a campaign to a fleet.
+    #[command(
+        after_help = "Example: retort submit campaign.yaml --broker amqps://researcher@broker/retort
+
+\
+        Files of prompts travel within the message; a campaign too large for one goes through the store.
+\
+        Exit codes: 0 taken up or waiting for a coordinator, 1 refused, 2 usage."
+    )]
+    Submit(Submit),
+    /// List, requeue and drop messages that nobody could use.
+    #[command(subcommand)]
+    Dead(DeadCommand),
     /// Show what a campaign would do, cost and take, without asking anyone.
     #[command(after_help = "Example: retort plan campaign.yaml --catalog models.yaml")]
     Plan(PlanArgs),

@@ -4,9 +4,12 @@ mod bench;
 mod check;
 mod compare;
 mod control;
+mod coordinator;
 mod dataset;
+mod dead;
 mod detect;
 mod fingerprint;
+mod fleet;
 mod keys;
 mod models;
 mod plan;
@@ -17,9 +20,11 @@ mod show;
 mod sim;
 mod status;
 mod store;
+mod submit;
 mod target;
 mod transfer;
 mod verify;
+mod worker;
 mod working;
 
 use std::sync::Arc;
@@ -49,6 +54,10 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     };
     match cli.command {
         Command::Run(args) => run::run(&context, &args).await,
+        Command::Worker(args) => worker::worker(&context, &args).await,
+        Command::Coordinator(args) => coordinator::coordinator(&context, &args).await,
+        Command::Submit(args) => submit::submit(&context, &args).await,
+        Command::Dead(command) => dead::dead(&context, &command).await,
         Command::Plan(args) => plan::plan(&context, &args),
         Command::Power(args) => power::power(&context, &args),
         Command::Check(args) => check::check(&context, &args).await,
@@ -91,10 +100,14 @@ fn flags(global: &Global) -> Result<Flags, Failure> {
         ("catalog", &global.catalog),
         ("prices", &global.prices),
         ("client.contact", &global.contact),
+        ("broker.url", &global.broker),
     ];
     for (path, value) in named {
         if let Some(value) = value {
-            let flag = path.rsplit('.').next().unwrap_or(path);
+            let flag = match path {
+                "broker.url" => "broker",
+                other => other.rsplit('.').next().unwrap_or(other),
+            };
             settings.push((path.to_owned(), value.clone(), format!("--{flag}")));
         }
     }

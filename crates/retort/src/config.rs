@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use retort_broker::AmqpSettings;
 use retort_client::ClientSettings;
 use retort_crawl::{CoordinatorSettings, WorkerSettings};
 use retort_dataset::{StoreSettings, WriterSettings};
@@ -16,11 +17,13 @@ use crate::failure::Failure;
 pub(crate) const DEFAULT_FILE: &str = "retort.toml";
 
 /// Variables that begin like settings and are none.
-const OTHER_VARIABLES: [&str; 4] = [
+const OTHER_VARIABLES: [&str; 6] = [
     "RETORT_CONFIG",
     "RETORT_FIXTURES",
+    "RETORT_FLEET_REQUESTS",
     "RETORT_KEY_PASSWORD",
     "RETORT_LOG",
+    "RETORT_RABBITMQ",
 ];
 
 /// What names of variables begin with that hold keys of simulated providers, as their catalogs name
@@ -45,6 +48,11 @@ pub(crate) struct Config {
     /// Where replies are fsynced first; within the store's folder unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) spool_dir: Option<String>,
+    /// How the broker of a fleet is reached.
+    pub(crate) broker: AmqpSettings,
+    /// Where the services of a fleet serve health and metrics; nowhere unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<String>,
     /// How requests are sent.
     pub(crate) client: ClientSettings,
     /// How the pace is kept.
@@ -67,6 +75,8 @@ impl Default for Config {
             prices: None,
             state_dir: None,
             spool_dir: None,
+            broker: AmqpSettings::default(),
+            listen: None,
             client: ClientSettings::default(),
             pace: PaceSettings::default(),
             worker: WorkerSettings::default(),

@@ -102,6 +102,15 @@ fn campaign(path: &Path, texts: &Texts) -> Result<Campaign, Failure> {
     retort_plan::inline_files(campaign, &mut reader).map_err(|error| texts.failure(error))
 }
 
+/// Reads a campaign and the prompts it names, without a catalog.
+pub(crate) fn campaign_alone(path: &Path) -> Result<Campaign, Failure> {
+    let texts = Texts {
+        campaign: Text::read(path, "campaign")?,
+        catalog: None,
+    };
+    campaign(path, &texts)
+}
+
 fn catalog_text(
     campaign: &Path,
     config: &Config,

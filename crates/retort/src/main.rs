@@ -9,6 +9,7 @@ mod files;
 mod output;
 mod progress;
 mod secrets;
+mod service;
 
 use std::process::ExitCode;
 

@@ -1,12 +1,17 @@
 //! What goes into a queue comes out of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::trial::{self, Trial, acknowledge, check_quiet, finish, take};
-use crate::{BrokerError, ConsumeOptions, MESSAGE_MAX_BYTES, Message, Queue, Topic};
+use crate::{
+    BrokerError, ConsumeOptions, MESSAGE_MAX_BYTES, Message, NAME_MAX_BYTES, Queue, RETRY_TIERS,
+    Topic,
+};
 
 /// Declaring a queue that exists keeps its messages.
 pub async fn declaring_again_changes_nothing(trial: &Trial) {
@@ -107,6 +112,60 @@ pub async fn publishers_keep_their_order(trial: &Trial) {
     while let Some(ended) = publishers.join_next().await {
         ended.expect("a publisher ends well");
     }
+}
+
+/// Messages published together arrive in their order, and each has its own result.
+pub async fn many_at_once_keep_their_order(trial: &Trial) {
+    const COUNT: u32 = 1_000;
+    let queue = trial.queue().await;
+    let mut messages: Vec<Message> = (0..COUNT).map(trial::message).collect();
+    messages.insert(
+        1,
+        Message {
+            id: String::new(),
+            kind: "k".repeat(NAME_MAX_BYTES + 1),
+            body: Bytes::new(),
+        },
+    );
+    let results = trial.broker.publish_many(&queue, messages).await;
+    let failed: Vec<usize> = (0..results.len())
+        .filter(|index| results.get(*index).is_some_and(Result::is_err))
+        .collect();
+    assert_eq!((results.len(), failed), (COUNT as usize + 1, vec![1]));
+    let mut consumer = trial.consume(&queue, 100).await;
+    finish(&mut consumer, 0..COUNT).await;
+    consumer.close().await;
+    let queue = trial.undeclared_other();
+    let messages = (0..3).map(trial::message).collect();
+    for result in trial.broker.publish_many(&queue, messages).await {
+        check_unknown(&result, &queue);
+    }
+}
+
+/// A message for later arrives whole, not before its time, at the tail, as one never delivered.
+pub async fn later_messages_come_later(trial: &Trial) {
+    let [tier, ..] = RETRY_TIERS;
+    let queue = trial.queue().await;
+    let mut consumer = trial.consume(&queue, 10).await;
+    let begun = Instant::now();
+    let later = trial
+        .broker
+        .publish_later(trial.domain(), trial::message(1), tier);
+    later.await.expect("publishes for later");
+    trial.publish(&queue, 2..3).await;
+    finish(&mut consumer, 2..3).await;
+    // A server counts in milliseconds of its own.
+    let early = tier.saturating_sub(Duration::from_millis(100));
+    let due = begun + early;
+    tokio::select! {
+        delivery = consumer.next() => panic!("came too early: {delivery:?}"),
+        () = tokio::time::sleep_until(due) => {}
+    }
+    let delivery = trial::next(&mut consumer).await;
+    assert_eq!(delivery.message, trial::message(1));
+    assert_eq!((delivery.redelivered, delivery.delivery_count), (false, 0));
+    acknowledge([delivery]).await;
+    consumer.close().await;
 }
 
 /// A message is in the queue it was published to, and in no other.

@@ -162,3 +162,20 @@ pub async fn waiting_can_be_cancelled(trial: &Trial) {
     acknowledge(held).await;
     consumer.close().await;
 }
+
+/// A fence is open while the session it came from stands, and never again.
+pub async fn a_fence_opens_and_closes_with_its_session(trial: &Trial) {
+    let queue = trial.filled(2).await;
+    let mut consumer = trial.consume(&queue, 1).await;
+    let fence = consumer.fence();
+    assert!(fence.is_live(), "closed before the first delivery");
+    let held = take(&mut consumer, 0..1).await;
+    assert!(fence.is_live(), "closed at the first delivery");
+    acknowledge(held).await;
+    consumer.close().await;
+    assert!(!fence.is_live(), "open after the end");
+    let mut consumer = trial.consume(&queue, 1).await;
+    finish(&mut consumer, 1..2).await;
+    assert!(!fence.is_live(), "open for another session");
+    consumer.close().await;
+}

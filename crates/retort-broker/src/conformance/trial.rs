@@ -44,10 +44,20 @@ impl Trial {
         Queue::Probes(self.domain.clone())
     }
 
+    /// Returns the domain of the trial.
+    pub(super) fn domain(&self) -> &DomainId {
+        &self.domain
+    }
+
+    /// Returns another queue of probes, which may not be declared yet.
+    pub(super) fn undeclared_other(&self) -> Queue {
+        let domain = DomainId::new(&format!("{}-b", self.domain)).expect("the suffix is allowed");
+        Queue::Probes(domain)
+    }
+
     /// Returns another queue of probes, declared.
     pub(super) async fn other_queue(&self) -> Queue {
-        let domain = DomainId::new(&format!("{}-b", self.domain)).expect("the suffix is allowed");
-        self.empty(Queue::Probes(domain)).await
+        self.empty(self.undeclared_other()).await
     }
 
     /// Returns the queue of the trial, declared.

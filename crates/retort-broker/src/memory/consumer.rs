@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::task::coop::consume_budget;
+use tokio::time::{Instant, sleep_until};
 
 use super::MemoryBroker;
 use super::queue::{ConsumerId, Number, Taken};
-use crate::{AckError, Acker, Consumer, Delivery, Queue, Settle};
+use crate::{AckError, Acker, Consumer, Delivery, Fence, Live, Queue, Settle};
 
 #[derive(Debug)]
 pub(super) struct MemoryConsumer {
@@ -33,6 +34,17 @@ impl MemoryConsumer {
             changed,
         }
     }
+
+    /// Takes what there is; tells when something will be due where there is nothing.
+    fn take(&self) -> (Taken, Option<Instant>) {
+        let mut state = self.broker.lock();
+        let taken = state.take(&self.queue, self.id);
+        let due = match taken {
+            Taken::Nothing => state.next_due(&self.queue, Instant::now()),
+            Taken::Delivery { .. } | Taken::Ended => None,
+        };
+        (taken, due)
+    }
 }
 
 #[async_trait]
@@ -42,7 +54,7 @@ impl Consumer for MemoryConsumer {
         consume_budget().await;
         loop {
             // Nothing is awaited between taking a delivery and returning it: that is cancel safe.
-            let taken = self.broker.lock().take(&self.queue, self.id);
+            let (taken, due) = self.take();
             match taken {
                 Taken::Delivery {
                     number,
@@ -59,7 +71,16 @@ impl Consumer for MemoryConsumer {
                     return Some(Delivery::new(message, returns, acker));
                 }
                 Taken::Ended => return None,
-                Taken::Nothing => self.changed.notified().await,
+                Taken::Nothing => {
+                    let Some(due) = due else {
+                        self.changed.notified().await;
+                        continue;
+                    };
+                    tokio::select! {
+                        () = self.changed.notified() => {}
+                        () = sleep_until(due) => {}
+                    }
+                }
             }
         }
     }
@@ -70,6 +91,28 @@ impl Consumer for MemoryConsumer {
 
     fn is_live(&self) -> bool {
         self.broker.lock().has(&self.queue, self.id)
+    }
+
+    fn fence(&self) -> Fence {
+        Fence::new(Arc::new(Membership {
+            broker: self.broker.clone(),
+            queue: self.queue.clone(),
+            consumer: self.id,
+        }))
+    }
+}
+
+/// A consumer lives as long as its queue counts it.
+#[derive(Debug)]
+struct Membership {
+    broker: MemoryBroker,
+    queue: Queue,
+    consumer: ConsumerId,
+}
+
+impl Live for Membership {
+    fn is_live(&self) -> bool {
+        self.broker.lock().has(&self.queue, self.consumer)
     }
 }
 

@@ -215,6 +215,13 @@ impl WorkQueue {
         }
     }
 
+    /// Makes every consumer look again.
+    pub(super) fn wake_all(&self) {
+        for member in &self.members {
+            member.changed.notify_one();
+        }
+    }
+
     fn wake(&self) {
         if let Some(member) = self.active() {
             member.changed.notify_one();

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use retort_types::DomainId;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::queue::{ConsumerId, Entry, Number, Taken, WorkQueue};
 use super::topics::{MemorySubscription, Topics};
 use crate::{
-    AckError, BrokerError, ConsumeOptions, DELIVERY_LIMIT, DeadLetter, Message, QUEUE_LENGTH_MAX,
-    Queue, Topic,
+    AckError, BrokerError, ConsumeOptions, DELIVERY_LIMIT, DeadLetter, Health, Message,
+    QUEUE_LENGTH_MAX, Queue, Topic,
 };
 
 /// What a broker in memory holds. `Dead` exists as soon as any queue does.
@@ -17,6 +19,8 @@ use crate::{
 pub(super) struct State {
     queues: BTreeMap<Queue, WorkQueue>,
     topics: Topics,
+    // Messages that come later, by the moment they are due.
+    later: BTreeMap<(Instant, Number), (Queue, Message)>,
     interrupted: bool,
     // Numbers outlive a wipe, so that nothing from before it can be mistaken for something after.
     last_number: u64,
@@ -42,6 +46,64 @@ impl State {
         }
         found.push(number, message);
         Ok(())
+    }
+
+    pub(super) fn publish_later(
+        &mut self,
+        domain: &DomainId,
+        message: Message,
+        due: Instant,
+    ) -> Result<(), BrokerError> {
+        self.reach("publish a message for later")?;
+        let message = message.within_limit()?;
+        let number = self.number();
+        let queue = Queue::Probes(domain.clone());
+        self.wake_all(&queue);
+        self.later.insert((due, number), (queue, message));
+        Ok(())
+    }
+
+    /// Moves what is due into its queue; what has no queue, or no room in it, waits on.
+    pub(super) fn ripen(&mut self, now: Instant) {
+        let due: Vec<(Instant, Number)> = self
+            .later
+            .keys()
+            .copied()
+            .take_while(|(due, _)| *due <= now)
+            .collect();
+        for key in due {
+            let Some((queue, message)) = self.later.remove(&key) else {
+                continue;
+            };
+            let number = self.number();
+            match self.queues.get_mut(&queue) {
+                Some(found) if found.stored() < QUEUE_LENGTH_MAX => found.push(number, message),
+                Some(_) | None => {
+                    self.later.insert(key, (queue, message));
+                }
+            }
+        }
+    }
+
+    /// Returns when the next message of a queue is due after now.
+    pub(super) fn next_due(&self, queue: &Queue, now: Instant) -> Option<Instant> {
+        let mut later = self.later.iter();
+        let next = later.find(|((due, _), (of, _))| of == queue && *due > now);
+        next.map(|((due, _), _)| *due)
+    }
+
+    pub(super) fn health(&self) -> Health {
+        if self.interrupted {
+            Health::Down
+        } else {
+            Health::Up
+        }
+    }
+
+    fn wake_all(&self, queue: &Queue) {
+        if let Some(found) = self.queues.get(queue) {
+            found.wake_all();
+        }
     }
 
     pub(super) fn join(
@@ -149,6 +211,7 @@ impl State {
 
     pub(super) fn wipe(&mut self) {
         self.topics = Topics::default();
+        self.later.clear();
         for queue in std::mem::take(&mut self.queues).values_mut() {
             // What comes back is gone with its queue.
             drop(queue.cut());

@@ -6,6 +6,7 @@ mod dispatch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use retort_dataset::Ledger;
 use retort_dataset::writer::CommittedRecord;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 
 use super::budget::{Amount, Book};
 use super::window::{Outstanding, Window};
+use crate::fleet::Share;
 use crate::message::{DEADLINE_PASSED, Tally};
 use crate::settings::CoordinatorSettings;
 
@@ -300,6 +302,24 @@ impl CampaignState {
                 .map(|(reason, models)| (models, reason))
                 .collect(),
         )
+    }
+
+    /// Takes its part of every window, and so that part of what is asked.
+    pub(super) fn take_share(&mut self, share: &Share) {
+        for window in &mut self.windows {
+            window.take_share(share);
+        }
+    }
+
+    /// Returns the domains whose samples have been out for `age` without a word.
+    pub(super) fn silent(&self, now: Instant, age: Duration) -> Vec<DomainId> {
+        let silent = |window: &&Window| {
+            let last = window.outstanding.values().map(|out| out.published).max();
+            let last = last.map(|published| published.max(window.progress));
+            last.is_some_and(|last| now.saturating_duration_since(last) >= age)
+        };
+        let windows = self.windows.iter().filter(silent);
+        windows.map(|window| window.spec.id.clone()).collect()
     }
 
     /// Gives up waiting for the samples of a domain that no worker owns.

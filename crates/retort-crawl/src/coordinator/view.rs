@@ -16,12 +16,22 @@ use crate::status::{DomainProgress, ModelStatus, STATUS_SCHEMA, State, Status, W
 /// Over how long rates are taken.
 const RATE_OVER: Duration = Duration::from_secs(10);
 
+/// Over how long rates are taken in a fleet, where they are known from receipts alone: these come
+/// every few seconds.
+const SHARED_RATE_OVER: Duration = Duration::from_secs(30);
+
+/// How long a worker of a fleet is believed without a word: many heartbeats.
+const BELIEVED: Duration = Duration::from_secs(15);
+
 /// What workers last told.
 #[derive(Debug)]
 pub(super) struct View {
     plan: Arc<Plan>,
     started_at: Timestamp,
-    workers: BTreeMap<String, Heartbeat>,
+    workers: BTreeMap<String, (Instant, Heartbeat)>,
+    /// Whether workers serve others too and were there before: what they count is then not this
+    /// campaign's.
+    shared: bool,
     /// Requests per model at moments of the last seconds.
     history: VecDeque<(Instant, Vec<u64>)>,
     planned: Vec<u64>,
@@ -30,13 +40,19 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(plan: Arc<Plan>, started_at: Timestamp, earlier: Vec<Tally>) -> Self {
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        started_at: Timestamp,
+        earlier: Vec<Tally>,
+        shared: bool,
+    ) -> Self {
         let per_model = plan.len() / (plan.model_count().max(1) as u64);
         let planned = vec![per_model; plan.model_count()];
         Self {
             plan,
             started_at,
             workers: BTreeMap::new(),
+            shared,
             history: VecDeque::new(),
             planned,
             earlier,
@@ -45,13 +61,36 @@ impl View {
 
     /// Takes in a heartbeat.
     pub(super) fn hear(&mut self, heartbeat: Heartbeat, now: Instant) {
-        self.workers.insert(heartbeat.worker_id.clone(), heartbeat);
-        let requests = self.live().iter().map(|tally| tally.requests).collect();
+        let worker = heartbeat.worker_id.clone();
+        self.workers.insert(worker, (now, heartbeat));
+        if !self.shared {
+            let live = self.live();
+            self.note_requests(live.iter().map(|tally| tally.requests).collect(), now);
+        }
+    }
+
+    /// Forgets workers of a fleet that have not been heard of for long, and notes how many requests
+    /// receipts told of, per model.
+    pub(super) fn age(&mut self, told: &[Tally], now: Instant) {
+        if !self.shared {
+            return;
+        }
+        self.workers
+            .retain(|_, (heard, _)| now.saturating_duration_since(*heard) < BELIEVED);
+        self.note_requests(told.iter().map(|tally| tally.requests).collect(), now);
+    }
+
+    fn note_requests(&mut self, requests: Vec<u64>, now: Instant) {
+        let over = if self.shared {
+            SHARED_RATE_OVER
+        } else {
+            RATE_OVER
+        };
         self.history.push_back((now, requests));
         while self
             .history
             .front()
-            .is_some_and(|(at, _)| now.saturating_duration_since(*at) > RATE_OVER)
+            .is_some_and(|(at, _)| now.saturating_duration_since(*at) > over)
         {
             self.history.pop_front();
         }
@@ -99,7 +138,7 @@ impl View {
     fn reports(&self) -> impl Iterator<Item = (&DomainId, &DomainReport)> {
         self.workers
             .values()
-            .flat_map(|heartbeat| &heartbeat.domains)
+            .flat_map(|(_, heartbeat)| &heartbeat.domains)
     }
 
     /// Returns what workers did since they started, all models together.
@@ -127,6 +166,9 @@ impl View {
     /// Returns what workers did since they started, per model in the plan's order.
     fn live(&self) -> Vec<Tally> {
         let mut live = vec![Tally::default(); self.plan.model_count()];
+        if self.shared {
+            return live;
+        }
         for (_, report) in self.reports() {
             for (model, tally) in &report.models {
                 if let Some(number) = self.plan.model_number(model) {
@@ -197,7 +239,7 @@ impl View {
                 .workers
                 .values()
                 .next_back()
-                .map(|heartbeat| heartbeat.writer.clone()),
+                .map(|(_, heartbeat)| heartbeat.writer.clone()),
             cost_usd: spent.usd,
             requests: spent.requests,
             seconds_left,
@@ -296,7 +338,14 @@ impl View {
     }
 
     fn domains(&self, campaign: &CampaignState) -> Vec<DomainProgress> {
-        let reports: BTreeMap<&DomainId, &DomainReport> = self.reports().collect();
+        let mut reports: BTreeMap<&DomainId, &DomainReport> = BTreeMap::new();
+        let holds = |report: &DomainReport| report.queued + report.in_flight;
+        for (domain, report) in self.reports() {
+            let kept = reports.entry(domain).or_insert(report);
+            if holds(report) > holds(kept) {
+                *kept = report;
+            }
+        }
         let windows = campaign.windows().iter();
         windows
             .map(|window| {

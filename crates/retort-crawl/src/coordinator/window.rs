@@ -6,7 +6,11 @@ use retort_types::DomainSpec;
 use tokio::time::Instant;
 
 use super::budget::Amount;
+use crate::fleet::Share;
 use crate::settings::CoordinatorSettings;
+
+/// Fewest samples in a window that is shared: below, each receipt would leave the domain idle.
+const SHARE_MIN: usize = 16;
 
 /// A published sample without a receipt.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +28,8 @@ pub(super) struct Window {
     pub(super) models: Vec<usize>,
     pub(super) outstanding: BTreeMap<u64, Outstanding>,
     pub(super) size: usize,
+    /// What it is when no other campaign shares the domain.
+    whole: usize,
     /// When the last receipt came, or the domain began.
     pub(super) progress: Instant,
 }
@@ -41,8 +47,14 @@ impl Window {
             models,
             outstanding: BTreeMap::new(),
             size,
+            whole: size,
             progress: now,
         }
+    }
+
+    /// Makes it one of several windows that together keep the domain busy.
+    pub(super) fn take_share(&mut self, share: &Share) {
+        self.size = share.of(self.whole).max(SHARE_MIN.min(self.whole));
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use retort_broker::Fence;
 use retort_client::{Exchange, HttpClient, HttpRequest, Secret};
 use retort_dataset::exchange::Archiver;
 use retort_dataset::{SpoolError, Writer};
@@ -59,6 +60,8 @@ pub(crate) struct Turn {
     pub(crate) delivery_count: u32,
     /// When the pace allowed it.
     pub(crate) due: Instant,
+    /// Tells whether the domain is still this worker's.
+    pub(crate) fence: Fence,
 }
 
 /// How an attempt went, after its record is safe.
@@ -87,8 +90,12 @@ pub(crate) fn conclude(outcome: Outcome, turn: &Turn, allowance: Allowance) -> O
 }
 
 impl Attempter {
-    /// Makes one attempt and returns once its record is fsynced.
-    pub(crate) async fn attempt(&self, target: &Target, turn: &Turn) -> Ended {
+    /// Makes one attempt and returns once its record is fsynced; nothing when it was not made,
+    /// because the domain may be another worker's by now.
+    pub(crate) async fn attempt(&self, target: &Target, turn: &Turn) -> Option<Ended> {
+        if !turn.fence.is_live() {
+            return None;
+        }
         let (mut record, mut settlement) = match self.prepare(target, turn) {
             Ok((request, asked)) => self.ask(target, turn, request, asked).await,
             Err(reason) => {
@@ -111,7 +118,7 @@ impl Attempter {
             settlement,
         };
         self.store(record).await;
-        ended
+        Some(ended)
     }
 
     /// Stores that a sample ended without being asked.
@@ -428,6 +435,15 @@ mod tests {
 
     use super::*;
 
+    #[derive(Debug)]
+    struct Always;
+
+    impl retort_broker::Live for Always {
+        fn is_live(&self) -> bool {
+            true
+        }
+    }
+
     fn turn(attempt_no: u32, counted: u32) -> Turn {
         let catalog = "providers: { p: { wire: openai-chat, base_url: \"http://127.0.0.1:1\" } }\n\
                        accounts: { p: { provider: p } }\nmodels: { m: { account: p, model: m } }";
@@ -442,6 +458,7 @@ mod tests {
             counted,
             delivery_count: 0,
             due: Instant::now(),
+            fence: Fence::new(Arc::new(Always)),
         }
     }
 

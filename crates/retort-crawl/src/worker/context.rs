@@ -1,6 +1,7 @@
 //! What the domains of one worker share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use retort_broker::{Acker, Delivery};
 use retort_dataset::Writer;
 use retort_pace::DomainState;
 use retort_types::{Digest, DomainId, ModelName, Sample, SampleId, WallClock};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::ask::Target;
 use super::attempt::Attempter;
@@ -16,6 +17,9 @@ use super::pace_store::PaceStore;
 use super::registry::Registry;
 use crate::message::DomainReport;
 use crate::settings::WorkerSettings;
+
+/// How long a domain is waited for before its last pace but one is saved.
+const PACE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How far a worker has come with stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +57,15 @@ pub(super) struct Context {
     pub(super) targets: BTreeMap<ModelName, Arc<Known>>,
     pub(super) reports: Mutex<BTreeMap<DomainId, DomainReport>>,
     pub(super) paces: Mutex<BTreeMap<DomainId, DomainState>>,
+    /// Whom to ask for the pace of a domain as it is now.
+    pub(super) pace_of: BTreeMap<DomainId, mpsc::Sender<oneshot::Sender<()>>>,
+    /// How far the worker has come with stopping.
+    pub(super) phase: watch::Sender<Phase>,
     pub(super) flush_wanted: Notify,
     /// Domains that have something in the air or may still start something.
     pub(super) working_domains: watch::Sender<usize>,
+    /// Domains whose session with the broker stands.
+    pub(super) sessions: Arc<AtomicUsize>,
 }
 
 impl Context {
@@ -127,6 +137,34 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(domain.clone(), report);
+    }
+
+    /// Takes a report back: another worker tells of the domain.
+    pub(super) fn withdraw(&self, domain: &DomainId) {
+        self.reports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(domain);
+    }
+
+    /// Saves the paces of domains as they are now, before anything of theirs is acknowledged: the
+    /// next owner may begin right after.
+    pub(super) async fn save_paces_of(&self, domains: BTreeSet<DomainId>) {
+        for domain in domains {
+            let Some(asked) = self.pace_of.get(&domain) else {
+                continue;
+            };
+            let (kept, is_kept) = oneshot::channel();
+            // A domain that has ended left its last pace; one that waits for a full disk must not
+            // hold up others.
+            let asking = async {
+                if asked.send(kept).await.is_ok() {
+                    drop(is_kept.await);
+                }
+            };
+            drop(tokio::time::timeout(PACE_PATIENCE, asking).await);
+        }
+        self.save_paces().await;
     }
 
     /// Takes a domain's pace to be saved soon.

@@ -3,25 +3,34 @@
 //! One task owns the pace of its domain, so that nothing waits on a shared limiter. A slot is
 //! given back only after the reply is fsynced.
 
+mod intake;
+mod judge;
+mod tenure;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use retort_broker::{Consumer, Delivery};
-use retort_pace::{Decision, Now, Pacer, Permit, Settlement, Waiting};
+use retort_broker::Fence;
+use retort_pace::{Decision, Now, PaceSettings, Pacer, Permit, Settlement, Waiting};
 use retort_types::{CampaignId, Disposition, DomainSpec, ModelName, Outcome, Sample};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use self::judge::{Judged, Judgement};
+use self::tenure::{Loaded, Tenure};
 use super::attempt::{Ended, Turn};
 use super::context::{Context, Phase, Working};
 use super::lane::{Job, Lane};
-use super::registry::Admission;
-use crate::message::{CANCELLED, Command, Control, DEADLINE_PASSED, DomainReport, Tally, parse};
+use super::session::{Event, Session};
+use crate::message::{Control, DomainReport, Tally};
 
 /// How often a domain tells how it is doing and saves its pace.
 const REPORT_EVERY: Duration = Duration::from_millis(500);
+
+/// How often a session that is not live is looked at again.
+const FENCE_EVERY: Duration = Duration::from_millis(100);
 
 /// Control messages waiting for a domain: people are slow.
 pub(super) const CONTROL_QUEUE: usize = 256;
@@ -33,36 +42,68 @@ struct Running {
     turn: Turn,
 }
 
+/// What a domain's work is made of.
+pub(super) struct DomainParts {
+    /// Position among the worker's domains.
+    pub(super) number: usize,
+    /// Most samples it holds.
+    pub(super) prefetch: usize,
+    pub(super) spec: DomainSpec,
+    pub(super) pace: PaceSettings,
+    /// Its pace so far.
+    pub(super) pacer: Pacer,
+    /// Where its samples come from.
+    pub(super) session: Session,
+    pub(super) control: mpsc::Receiver<Control>,
+    /// Whoever wants its pace as it is now kept with the context.
+    pub(super) wanted: mpsc::Receiver<oneshot::Sender<()>>,
+    pub(super) phase: watch::Receiver<Phase>,
+}
+
 /// One domain at work.
 pub(super) struct Domain {
     context: Arc<Context>,
-    /// Position among the worker's domains.
     number: usize,
-    /// Most samples it holds.
     prefetch: usize,
     spec: DomainSpec,
+    pace: PaceSettings,
     pacer: Pacer,
+    session: Session,
+    tenure: Tenure,
+    /// The pace of an earlier owner, being read.
+    loading: JoinSet<Loaded>,
+    /// What the store says of campaigns; nothing while it is asked.
+    judged: BTreeMap<CampaignId, Option<Judgement>>,
+    judging: JoinSet<Judged>,
+    /// Samples that came so far.
+    arrivals: u64,
     lanes: Vec<Lane>,
     lane_of: HashMap<ModelName, usize>,
     tallies: BTreeMap<ModelName, Tally>,
     running: HashMap<Id, Running>,
-    attempts: JoinSet<Ended>,
+    attempts: JoinSet<Option<Ended>>,
     /// Records of samples that end unasked, on their way to the spool.
     endings: JoinSet<()>,
     paused: Vec<CampaignId>,
     closed: Vec<(CampaignId, Vec<ModelName>, String)>,
     control: mpsc::Receiver<Control>,
+    wanted: mpsc::Receiver<oneshot::Sender<()>>,
     phase: watch::Receiver<Phase>,
 }
 
 impl Domain {
-    pub(super) fn new(
-        context: Arc<Context>,
-        (number, spec, prefetch): (usize, DomainSpec, usize),
-        pacer: Pacer,
-        control: mpsc::Receiver<Control>,
-        phase: watch::Receiver<Phase>,
-    ) -> Self {
+    pub(super) fn new(context: Arc<Context>, parts: DomainParts) -> Self {
+        let DomainParts {
+            number,
+            prefetch,
+            spec,
+            pace,
+            pacer,
+            session,
+            control,
+            wanted,
+            phase,
+        } = parts;
         let lane_of = spec
             .lanes
             .iter()
@@ -70,12 +111,24 @@ impl Domain {
             .map(|(lane, spec)| (spec.model.clone(), lane))
             .collect();
         let lanes = spec.lanes.iter().map(|_| Lane::default()).collect();
+        let tenure = if context.pace_store.is_locking() {
+            Tenure::Owner
+        } else {
+            Tenure::Standby
+        };
         Self {
             context,
             number,
             prefetch,
             spec,
+            pace,
             pacer,
+            session,
+            tenure,
+            loading: JoinSet::new(),
+            judged: BTreeMap::new(),
+            judging: JoinSet::new(),
+            arrivals: 0,
             lanes,
             lane_of,
             tallies: BTreeMap::new(),
@@ -85,6 +138,7 @@ impl Domain {
             paused: Vec::new(),
             closed: Vec::new(),
             control,
+            wanted,
             phase,
         }
     }
@@ -98,10 +152,9 @@ impl Domain {
 
     /// Works until told to stop: starts nothing more, waits for what is in the air, and gives the
     /// queue back once everything that ended has been acknowledged.
-    pub(super) async fn run(mut self, mut consumer: Box<dyn Consumer>, working: Working) {
+    pub(super) async fn run(mut self, working: Working) {
         let mut report = tokio::time::interval(REPORT_EVERY);
         report.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut delivering = true;
         loop {
             let wake = self.start_what_may();
             let stopping = *self.phase.borrow() != Phase::Work;
@@ -114,9 +167,12 @@ impl Domain {
                 Some(_) = self.endings.join_next() => {}
                 Some(control) = self.control.recv() => self.control(control),
                 changed = self.phase.changed() => if changed.is_err() { break },
-                delivery = consumer.next(), if delivering && !stopping => match delivery {
-                    Some(delivery) => self.take_in(delivery).await,
-                    None => delivering = false,
+                Some(loaded) = self.loading.join_next() => self.take_over(loaded),
+                Some(judged) = self.judging.join_next() => self.heed(judged),
+                Some(kept) = self.wanted.recv() => self.keep_pace(kept),
+                event = self.session.next(), if !stopping => match event {
+                    Event::Delivery(delivery) => self.take_in(delivery).await,
+                    Event::Lost => self.lose(),
                 },
                 _ = report.tick() => self.report(),
                 () = tokio::time::sleep_until(wake) => {}
@@ -127,7 +183,7 @@ impl Domain {
         drop(working);
         let closing = self.phase.wait_for(|phase| *phase == Phase::Close).await;
         drop(closing);
-        consumer.close().await;
+        self.session.close().await;
     }
 
     fn now(&self) -> Now {
@@ -144,14 +200,20 @@ impl Domain {
         if *self.phase.borrow() != Phase::Work || resting {
             return idle;
         }
+        if let Some(wait) = self.wait_for_tenure() {
+            return wait.min(idle);
+        }
         loop {
             let now = self.now();
+            let Some(fence) = self.session.fence().filter(Fence::is_live) else {
+                return now.instant + FENCE_EVERY;
+            };
             for lane in &mut self.lanes {
                 lane.wake(now.instant);
             }
             let waiting = self.waiting();
             match self.pacer.poll(now, &waiting) {
-                Decision::Start(permit) => self.start(permit, now),
+                Decision::Start(permit) => self.start(permit, now, fence),
                 Decision::WaitUntil(at) => {
                     return at.min(self.next_wake().unwrap_or(idle)).min(idle);
                 }
@@ -171,7 +233,7 @@ impl Domain {
         heads
             .map(|(lane, job)| Waiting {
                 lane,
-                priority: job.sample.index,
+                priority: job.arrival,
                 input_tokens: job.input_tokens,
                 output_tokens: job.output_tokens,
             })
@@ -182,7 +244,7 @@ impl Domain {
         self.lanes.iter().filter_map(Lane::next_wake).min()
     }
 
-    fn start(&mut self, permit: Permit, now: Now) {
+    fn start(&mut self, permit: Permit, now: Now, fence: Fence) {
         let Some(job) = self.lanes[permit.lane()].pop() else {
             self.pacer.release(permit, now);
             return;
@@ -193,6 +255,7 @@ impl Domain {
             counted: job.counted,
             delivery_count: job.delivery_count,
             due: permit.due(),
+            fence,
         };
         let Some(target) = self.context.target(&job.sample.model) else {
             self.pacer.release(permit, now);
@@ -211,7 +274,7 @@ impl Domain {
             .insert(handle.id(), Running { permit, job, turn });
     }
 
-    async fn settle(&mut self, ended: Result<(Id, Ended), JoinError>) {
+    async fn settle(&mut self, ended: Result<(Id, Option<Ended>), JoinError>) {
         let (id, ended) = match ended {
             Ok((id, ended)) => (id, Some(ended)),
             Err(error) => (error.id(), None),
@@ -235,6 +298,12 @@ impl Domain {
             }
             return self.tally(&job.sample, None, Some(Outcome::GaveUp));
         };
+        let Some(ended) = ended else {
+            self.pacer.release(permit, now);
+            let tally = self.tallies.entry(job.sample.model.clone()).or_default();
+            tally.requests = tally.requests.saturating_sub(1);
+            return self.queue_again(job, now.instant);
+        };
         self.pacer.settle(permit, &ended.settlement, now);
         self.tally(&job.sample, Some(&ended.settlement), ended.final_outcome);
         if ended.final_outcome.is_some() {
@@ -247,7 +316,16 @@ impl Domain {
             job.counted += 1;
             retry_at += self.context.retry_wait(job.counted, &job.sample.sample_id);
         }
-        self.queue(job, retry_at);
+        self.queue_again(job, retry_at);
+    }
+
+    fn queue_again(&mut self, job: Job, not_before: Instant) {
+        let id = job.sample.sample_id;
+        if self.context.registry.is_lost(id) {
+            // Whoever owns the domain now asks it.
+            return self.context.registry.forget(id);
+        }
+        self.queue(job, not_before);
     }
 
     fn tally(
@@ -265,137 +343,6 @@ impl Domain {
             tally.input_tokens += settlement.input_tokens.unwrap_or(0);
             tally.output_tokens += settlement.output_tokens.unwrap_or(0);
             tally.cost_usd += settlement.cost_usd.unwrap_or(0.0);
-        }
-    }
-
-    async fn take_in(&mut self, delivery: Delivery) {
-        let delivery_count = delivery.delivery_count;
-        let sample: Sample = match parse(&delivery.message) {
-            Ok(sample) => sample,
-            Err(error) => {
-                tracing::warn!(error = %error, "a message is not a sample; it goes to the dead letters");
-                self.context.reject(delivery, "not a sample").await;
-                return;
-            }
-        };
-        if !self.lane_of.contains_key(&sample.model) || self.context.target(&sample.model).is_none()
-        {
-            tracing::warn!(model = %sample.model, "a sample of an unknown model goes to the dead letters");
-            self.context
-                .reject(delivery, "the worker does not know this model")
-                .await;
-            return;
-        }
-        let (_, acker) = delivery.split();
-        match self
-            .context
-            .registry
-            .admit(sample.sample_id, self.number, acker)
-        {
-            Admission::New => {}
-            Admission::Held => return,
-            Admission::Finished(acker) => return self.context.acknowledge(acker).await,
-        }
-        let (input_tokens, output_tokens) =
-            retort_plan::estimate_tokens(&sample.input, sample.system.as_deref(), &sample.params);
-        let sample = Arc::new(sample);
-        let job = Job {
-            sample,
-            attempts: 0,
-            counted: 0,
-            delivery_count,
-            input_tokens,
-            output_tokens,
-        };
-        self.queue(job, Instant::now());
-    }
-
-    /// Puts a sample in its lane, or ends it when it must not be asked.
-    fn queue(&mut self, job: Job, not_before: Instant) {
-        if let Some(reason) = self.unaskable(&job.sample) {
-            return self.end(&job, reason);
-        }
-        let Some(&lane) = self.lane_of.get(&job.sample.model) else {
-            return self.end(&job, "the model is not in this domain".to_owned());
-        };
-        let lane = &mut self.lanes[lane];
-        if self.paused.contains(&job.sample.campaign) {
-            lane.push_paused(job);
-        } else if not_before > Instant::now() {
-            lane.push_later(job, not_before);
-        } else {
-            lane.push(job);
-        }
-    }
-
-    fn unaskable(&self, sample: &Sample) -> Option<String> {
-        if sample
-            .deadline
-            .is_some_and(|deadline| deadline <= self.context.clock().now())
-        {
-            return Some(DEADLINE_PASSED.to_owned());
-        }
-        for (campaign, models, reason) in &self.closed {
-            if *campaign == sample.campaign && (models.is_empty() || models.contains(&sample.model))
-            {
-                return Some(reason.clone());
-            }
-        }
-        let target = self.context.target(&sample.model);
-        let other = target.filter(|target| target.identity != sample.endpoint);
-        other.map(|_| {
-            "the worker's catalog means another model by this name than the plan".to_owned()
-        })
-    }
-
-    /// Ends a sample that is not asked, or not asked again.
-    fn end(&mut self, job: &Job, reason: String) {
-        self.tally(&job.sample, None, Some(Outcome::NotAsked));
-        let (context, sample, attempts) = (
-            Arc::clone(&self.context),
-            Arc::clone(&job.sample),
-            job.attempts,
-        );
-        self.endings
-            .spawn(async move { context.end(&sample, attempts, reason).await });
-    }
-
-    fn control(&mut self, control: Control) {
-        let Control { campaign, command } = control;
-        match command {
-            Command::Pause => {
-                self.lanes.iter_mut().for_each(|lane| lane.pause(&campaign));
-                if !self.paused.contains(&campaign) {
-                    self.paused.push(campaign);
-                }
-            }
-            Command::Resume => {
-                self.lanes
-                    .iter_mut()
-                    .for_each(|lane| lane.resume(&campaign));
-                self.paused.retain(|paused| *paused != campaign);
-                // A resume takes a cancellation back, and nothing else.
-                self.closed
-                    .retain(|(closed, _, reason)| *closed != campaign || reason != CANCELLED);
-            }
-            Command::Close { models, reason } => {
-                let meant = |job: &Job| {
-                    job.sample.campaign == campaign
-                        && (models.is_empty() || models.contains(&job.sample.model))
-                };
-                let jobs: Vec<Job> = self
-                    .lanes
-                    .iter_mut()
-                    .flat_map(|lane| lane.take(meant))
-                    .collect();
-                let entry = (campaign.clone(), models.clone(), reason.clone());
-                if !self.closed.contains(&entry) {
-                    self.closed.push(entry);
-                }
-                for job in jobs {
-                    self.end(&job, reason.clone());
-                }
-            }
         }
     }
 
@@ -417,8 +364,20 @@ impl Domain {
         self.running.len() + self.endings.len() + self.lanes.iter().map(Lane::len).sum::<usize>()
     }
 
+    /// Keeps the pace as it is now with the context, and says so.
+    fn keep_pace(&self, kept: oneshot::Sender<()>) {
+        let state = self.pacer.state(self.now());
+        self.context.keep_pace(&self.spec.id, state);
+        // Who asked may have given up waiting.
+        kept.send(()).unwrap_or_default();
+    }
+
     fn report(&mut self) {
         let now = self.now();
+        self.end_overdue();
+        if self.rests() {
+            return self.context.withdraw(&self.spec.id);
+        }
         let report = DomainReport {
             pace: Some(self.pacer.status(now)),
             waiting_for: None,
@@ -427,21 +386,8 @@ impl Domain {
             models: self.tallies.clone(),
         };
         self.context.report(&self.spec.id, report);
-        self.context.keep_pace(&self.spec.id, self.pacer.state(now));
-        self.end_overdue();
-    }
-
-    /// Ends samples whose deadline passed while they waited.
-    fn end_overdue(&mut self) {
-        let now = self.context.clock().now();
-        let overdue = |job: &Job| job.sample.deadline.is_some_and(|deadline| deadline <= now);
-        let jobs: Vec<Job> = self
-            .lanes
-            .iter_mut()
-            .flat_map(|lane| lane.take(overdue))
-            .collect();
-        for job in jobs {
-            self.end(&job, DEADLINE_PASSED.to_owned());
+        if self.tenure.is_owner() {
+            self.context.keep_pace(&self.spec.id, self.pacer.state(now));
         }
     }
 }

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 pub(crate) struct Job {
     /// What is asked.
     pub(crate) sample: Arc<Sample>,
+    /// When it came, counted in samples of its domain: the order they are asked in, so that campaigns
+    /// which share a domain share it as their samples were published.
+    pub(crate) arrival: u64,
     /// Attempts so far, those turned away with 429 included.
     pub(crate) attempts: u32,
     /// Attempts that counted against the sample's allowance.
@@ -25,11 +28,11 @@ pub(crate) struct Job {
 
 impl Job {
     fn key(&self) -> (u64, SampleId) {
-        (self.sample.index, self.sample.sample_id)
+        (self.arrival, self.sample.sample_id)
     }
 }
 
-/// The samples of one model, in the order of the plan.
+/// The samples of one model, in the order they came.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
     ready: BTreeMap<(u64, SampleId), Job>,

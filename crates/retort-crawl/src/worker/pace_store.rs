@@ -2,6 +2,7 @@
 //!
 //! On one machine this is a folder that all stores share, since a quota belongs to an account and
 //! not to a dataset; a lock file in it keeps two processes from spending one quota at the same time.
+//! In a fleet it is the store that all workers share, and the broker says whose a domain is.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -23,7 +24,23 @@ const KEPT_STATES: usize = 3;
 pub struct PaceStore {
     store: Store,
     lock_dir: Option<PathBuf>,
-    saved: Mutex<BTreeMap<DomainId, String>>,
+    saved: Mutex<BTreeMap<DomainId, Saved>>,
+}
+
+/// What this process saved last of a domain.
+#[derive(Debug, Clone)]
+struct Saved {
+    name: String,
+    text: String,
+}
+
+/// A state of a domain that was saved.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// What was saved.
+    pub(super) state: DomainState,
+    /// Whether this process saved it.
+    pub(super) is_own: bool,
 }
 
 /// A domain that this process owns until dropped.
@@ -70,16 +87,35 @@ impl PaceStore {
         }
     }
 
+    /// Returns the store itself: in a fleet, the one that holds everything.
+    pub(super) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns whether domains are owned by lock, and not by what a broker delivers.
+    pub(super) const fn is_locking(&self) -> bool {
+        self.lock_dir.is_some()
+    }
+
+    fn last_saved(&self, domain: &DomainId) -> Option<Saved> {
+        let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        saved.get(domain).cloned()
+    }
+
     /// Returns the newest state of a domain that can be read. Not knowing whether there is one is an
     /// error: a quota that was spent must not be spent again.
-    pub(super) async fn load(&self, domain: &DomainId) -> Result<Option<DomainState>, StoreError> {
+    pub(super) async fn load(&self, domain: &DomainId) -> Result<Option<Found>, StoreError> {
         let mut names = self.names(domain).await?;
         while let Some(name) = names.pop() {
             let Ok(bytes) = self.store.get(&name).await else {
                 continue;
             };
             match serde_json::from_slice(&bytes) {
-                Ok(state) => return Ok(Some(state)),
+                Ok(state) => {
+                    let own = self.last_saved(domain);
+                    let is_own = own.is_some_and(|saved| saved.name == name);
+                    return Ok(Some(Found { state, is_own }));
+                }
                 Err(error) => {
                     tracing::warn!(domain.id = %domain, error = %error, "a pace state is unreadable");
                 }
@@ -98,25 +134,16 @@ impl PaceStore {
         let Ok(text) = serde_json::to_string(state) else {
             return Ok(());
         };
-        if self
-            .saved
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(domain)
-            == Some(&text)
-        {
+        let last = self.last_saved(domain);
+        if last.is_some_and(|saved| saved.text == text) {
             return Ok(());
         }
-        self.store
-            .put(
-                &format!("domains/{domain}/{}.json", fresh_id(clock)),
-                text.clone().into(),
-            )
-            .await?;
+        let name = format!("domains/{domain}/{}.json", fresh_id(clock));
+        self.store.put(&name, text.clone().into()).await?;
         self.saved
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(domain.clone(), text);
+            .insert(domain.clone(), Saved { name, text });
         let names = self.names(domain).await?;
         for old in names.iter().rev().skip(KEPT_STATES) {
             self.store.delete(old).await?;

@@ -58,6 +58,32 @@ impl Registry {
         Admission::New
     }
 
+    /// Takes note that the session of a domain ended: what is held was given to whoever owns the
+    /// domain now. A delivery to this worker makes it its own again.
+    pub(crate) fn lose(&self, domain: usize) {
+        let mut inner = self.lock();
+        let held = inner.held.values_mut();
+        held.filter(|(of, _)| *of == domain)
+            .for_each(|(_, ackers)| ackers.clear());
+    }
+
+    /// Returns whether a held sample is another owner's by now.
+    pub(crate) fn is_lost(&self, id: SampleId) -> bool {
+        let inner = self.lock();
+        inner
+            .held
+            .get(&id)
+            .is_some_and(|(_, ackers)| ackers.is_empty())
+    }
+
+    /// Gives up a sample that is not asked here any more.
+    pub(crate) fn forget(&self, id: SampleId) {
+        let mut inner = self.lock();
+        if let Some((domain, _)) = inner.held.remove(&id) {
+            inner.counts[domain] -= 1;
+        }
+    }
+
     /// Marks a sample as durable and returns what acknowledges its deliveries.
     pub(crate) fn finish(&self, id: SampleId) -> Vec<Acker> {
         let mut inner = self.lock();
@@ -131,6 +157,34 @@ mod tests {
             Admission::Finished(_)
         ));
         assert!(registry.finish(id(2)).is_empty());
+    }
+
+    #[test]
+    fn what_a_lost_session_held_is_asked_again_only_by_its_new_owner() {
+        let registry = Registry::default();
+        for number in 0..3 {
+            assert!(matches!(
+                registry.admit(id(number), 7, acker()),
+                Admission::New
+            ));
+        }
+        assert!(matches!(registry.admit(id(9), 8, acker()), Admission::New));
+        registry.lose(7);
+        assert!(registry.is_lost(id(0)) && registry.is_lost(id(1)));
+        assert!(!registry.is_lost(id(9)), "another domain's session stands");
+        // The domain came back while the first was in the air: it is not asked again.
+        assert!(matches!(registry.admit(id(0), 7, acker()), Admission::Held));
+        assert!(!registry.is_lost(id(0)));
+        assert_eq!(registry.finish(id(0)).len(), 1);
+        // The second ended without a session, the third was never started.
+        assert!(registry.finish(id(1)).is_empty());
+        registry.forget(id(2));
+        assert_eq!(registry.held(7), 0);
+        assert!(matches!(
+            registry.admit(id(1), 7, acker()),
+            Admission::Finished(_)
+        ));
+        assert!(matches!(registry.admit(id(2), 7, acker()), Admission::New));
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use retort_crawl::submit;
+use retort_crawl::{sealing, submit};
 use retort_dataset::import::is_imported;
-use retort_dataset::seal::{self, Origin, SealInput, Sealed};
+use retort_dataset::seal::Sealed;
 use retort_dataset::snapshot::{self, ModelSummary, Snapshot};
 use retort_dataset::{SealError, Store};
 use retort_plan::Plan;
-use retort_types::digest::canonical_json;
 use retort_types::{CampaignId, Outcome};
 use serde_json::json;
 
@@ -128,17 +127,7 @@ pub(super) async fn campaigns(store: &Store) -> Result<Vec<CampaignId>, Failure>
 
 /// Seals a campaign by its plan.
 pub(super) async fn seal_campaign(store: &Store, plan: &Plan) -> Result<Sealed, Failure> {
-    let document = plan.document();
-    let input = SealInput {
-        campaign: plan.campaign().clone(),
-        plan_hash: plan.hash(),
-        plan_document: canonical_json(document)?.into_bytes(),
-        total: plan.len(),
-        prompts: document.prompts.clone(),
-        models: retort_crawl::verify::model_rows(plan),
-        origin: Origin::Crawl,
-    };
-    match seal::seal(store, &input, &|_| {}).await {
+    match sealing::seal(store, plan).await {
         Ok(sealed) => Ok(sealed),
         Err(error) => {
             let open = matches!(error, SealError::Incomplete { .. });

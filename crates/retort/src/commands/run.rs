@@ -88,6 +88,7 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
         clock: Arc::clone(&context.clock),
         settings: config.coordinator.clone(),
         retry_missing: args.retry_missing,
+        membership: None,
     })
     .await?;
     let worker = Worker::start(WorkerParts {
@@ -213,7 +214,7 @@ async fn carry_out(
 }
 
 /// Stops a worker, and says every few seconds what it waits for.
-async fn stop_worker(worker: Worker) -> Result<(), CrawlError> {
+pub(super) async fn stop_worker(worker: Worker) -> Result<(), CrawlError> {
     let watcher = worker.watcher();
     let stopping = worker.stop();
     tokio::pin!(stopping);
@@ -229,12 +230,12 @@ async fn stop_worker(worker: Worker) -> Result<(), CrawlError> {
 }
 
 /// The first Ctrl-C asks to stop; the second ends the process at once: the spool keeps what it has.
-fn interrupts(stop: watch::Sender<bool>) -> JoinHandle<()> {
+pub(super) fn interrupts(stop: watch::Sender<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
         wait_for_signal().await;
         stop.send_replace(true);
         wait_for_signal().await;
-        note("given up; the same command goes on from here");
+        note("given up; what was stored is kept, and the same command goes on from here");
         #[expect(clippy::exit, reason = "a second Ctrl-C means now")]
         std::process::exit(i32::from(INTERRUPTED));
     })

@@ -8,8 +8,8 @@ mod sample;
 use std::collections::BTreeSet;
 
 pub use logistic::{Logistic, Scored, leave_groups_out};
-pub(crate) use sample::{Calibrated, Sample};
 pub use rates::{auc, cllr, cllr_min, equal_error_rate, true_positive_rate};
+pub(crate) use sample::{Calibrated, Sample};
 
 /// Controls from which on a p-value of 5 % is possible at all: 1 / (19 + 1).
 pub const CONTROLS_MIN: usize = 19;

@@ -33,9 +33,15 @@ pub fn exhibits(corpus: &Corpus, suspect: &str, candidate: &str, most: usize) ->
         .collect();
     common.sort_by_key(|(shared, prompt)| (std::cmp::Reverse(*shared), *prompt));
     common.truncate(most.saturating_mul(WEIGHED));
-    let mut found: Vec<Exhibit> =
-        common.par_iter().filter_map(|(_, prompt)| exhibit(corpus, *prompt, pair)).collect();
-    found.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.prompt.cmp(&b.prompt)));
+    let mut found: Vec<Exhibit> = common
+        .par_iter()
+        .filter_map(|(_, prompt)| exhibit(corpus, *prompt, pair))
+        .collect();
+    found.sort_by(|a, b| {
+        b.weight
+            .total_cmp(&a.weight)
+            .then_with(|| a.prompt.cmp(&b.prompt))
+    });
     found.truncate(most);
     found
 }
@@ -44,15 +50,25 @@ fn exhibit(corpus: &Corpus, prompt: usize, pair: (usize, usize)) -> Option<Exhib
     let phrases = shared_phrases(corpus, prompt, pair);
     let first = phrases.first()?;
     let readable = |model: usize| -> Option<&Reply> {
-        corpus.cell(model, prompt).iter().find(|reply| reply.is_readable())
+        corpus
+            .cell(model, prompt)
+            .iter()
+            .find(|reply| reply.is_readable())
     };
     let (one, other) = (readable(pair.0)?, readable(pair.1)?);
     Some(Exhibit {
         prompt: corpus.prompts.get(prompt)?.label(),
         rows: [one.row.clone(), other.row.clone()],
-        texts: [passage(&one.text, first.at[0]), passage(&other.text, first.at[1])],
+        texts: [
+            passage(&one.text, first.at[0]),
+            passage(&other.text, first.at[1]),
+        ],
         weight: phrases.iter().map(|phrase| phrase.weight).sum(),
-        shared: phrases.into_iter().take(PHRASES_MAX).map(|phrase| phrase.text).collect(),
+        shared: phrases
+            .into_iter()
+            .take(PHRASES_MAX)
+            .map(|phrase| phrase.text)
+            .collect(),
     })
 }
 

@@ -151,7 +151,9 @@ impl Roles {
     /// Returns whether a model is known to have been published in an earlier month than another.
     pub fn is_older(&self, one: &str, other: &str) -> bool {
         let released = |model: &str| self.facts.get(model)?.released;
-        released(one).zip(released(other)).is_some_and(|(one, other)| one < other)
+        released(one)
+            .zip(released(other))
+            .is_some_and(|(one, other)| one < other)
     }
 
     /// Returns the ordered pairs that are asked about: never a model with itself, each once.

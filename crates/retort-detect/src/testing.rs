@@ -93,8 +93,9 @@ pub(crate) fn fingerprints(corpus: &Corpus) -> Fingerprints {
 /// Returns corpora that have too little of something, with what they lack.
 pub(crate) fn degenerate() -> Vec<(&'static str, Corpus)> {
     let some = |models: usize, prompts: usize| {
-        let speakers: Vec<Speaker> =
-            (0..models).map(|n| (format!("m{n}"), vec![(n as u64, 1.0)])).collect();
+        let speakers: Vec<Speaker> = (0..models)
+            .map(|n| (format!("m{n}"), vec![(n as u64, 1.0)]))
+            .collect();
         corpus(&speakers, prompts)
     };
     let all = |text: &str| {
@@ -110,7 +111,13 @@ pub(crate) fn degenerate() -> Vec<(&'static str, Corpus)> {
         ("one prompt", some(30, 1)),
         ("all empty", all("")),
         ("all equal", all("the very same answer, word for word.")),
-        ("a megabyte", Corpus::from_replies((0..4).map(long).collect())),
-        ("no cell in common", Corpus::from_replies((0..6).map(apart).collect())),
+        (
+            "a megabyte",
+            Corpus::from_replies((0..4).map(long).collect()),
+        ),
+        (
+            "no cell in common",
+            Corpus::from_replies((0..6).map(apart).collect()),
+        ),
     ]
 }

@@ -29,7 +29,10 @@ type Word = (u64, Range<usize>);
 fn words(text: &str) -> Vec<Word> {
     let mut found: Vec<Word> = Vec::new();
     let mut begin = None;
-    let end = text.char_indices().nth(READ_CHARS).map_or(text.len(), |(at, _)| at);
+    let end = text
+        .char_indices()
+        .nth(READ_CHARS)
+        .map_or(text.len(), |(at, _)| at);
     let text = text.get(..end).unwrap_or_default();
     let mut close = |begin: &mut Option<usize>, at: usize| {
         if let Some(from) = begin.take() {
@@ -65,16 +68,15 @@ pub fn shared_runs(corpus: &Corpus, prompt: usize, (i, j): (usize, usize)) -> us
 }
 
 fn first_text(corpus: &Corpus, model: usize, prompt: usize) -> Option<&str> {
-    let readable = corpus.cell(model, prompt).iter().find(|reply| reply.is_readable());
+    let readable = corpus
+        .cell(model, prompt)
+        .iter()
+        .find(|reply| reply.is_readable());
     readable.map(|reply| reply.text.as_str())
 }
 
 /// Returns the phrases that the first replies of two models to a prompt share, the weightiest first.
-pub fn shared_phrases(
-    corpus: &Corpus,
-    prompt: usize,
-    (i, j): (usize, usize),
-) -> Vec<SharedPhrase> {
+pub fn shared_phrases(corpus: &Corpus, prompt: usize, (i, j): (usize, usize)) -> Vec<SharedPhrase> {
     let texts = first_text(corpus, i, prompt).zip(first_text(corpus, j, prompt));
     let Some((one, other)) = texts else {
         return Vec::new();
@@ -85,8 +87,11 @@ pub fn shared_phrases(
     for (at, run) in runs(&other_words).into_iter().enumerate() {
         places.entry(run).or_insert(at);
     }
-    let shared: BTreeSet<u64> =
-        one_runs.iter().copied().filter(|run| places.contains_key(run)).collect();
+    let shared: BTreeSet<u64> = one_runs
+        .iter()
+        .copied()
+        .filter(|run| places.contains_key(run))
+        .collect();
     let weights = weights(corpus, prompt, &shared);
     let mut found = Vec::new();
     let mut at = 0;
@@ -97,10 +102,17 @@ pub fn shared_phrases(
         };
         // As long as both go on alike, it is one phrase.
         let goes_on = |n: &usize| {
-            one_runs.get(at + n).is_some_and(|run| places.get(run) == Some(&(place + n)))
+            one_runs
+                .get(at + n)
+                .is_some_and(|run| places.get(run) == Some(&(place + n)))
         };
         let length = (0..).take_while(goes_on).count().max(1);
-        let weight = one_runs.iter().skip(at).take(length).filter_map(|run| weights.get(run)).sum();
+        let weight = one_runs
+            .iter()
+            .skip(at)
+            .take(length)
+            .filter_map(|run| weights.get(run))
+            .sum();
         let span = one_words[at].1.start..one_words[at + length + WORDS - 2].1.end;
         found.push(SharedPhrase {
             text: one.get(span).unwrap_or_default().to_owned(),
@@ -118,7 +130,9 @@ fn weights(corpus: &Corpus, prompt: usize, of: &BTreeSet<u64>) -> BTreeMap<u64, 
     let mut counts: BTreeMap<u64, u32> = of.iter().map(|run| (*run, 0)).collect();
     let mut models = 0_u32;
     for model in 0..corpus.models.len() {
-        let Some(text) = first_text(corpus, model, prompt) else { continue };
+        let Some(text) = first_text(corpus, model, prompt) else {
+            continue;
+        };
         models += 1;
         let own: BTreeSet<u64> = runs(&words(text)).into_iter().collect();
         for run in &own {
@@ -128,5 +142,8 @@ fn weights(corpus: &Corpus, prompt: usize, of: &BTreeSet<u64>) -> BTreeMap<u64, 
         }
     }
     let weight = |count: u32| ((f64::from(models) + 1.0) / (f64::from(count) + 0.5)).ln();
-    counts.into_iter().map(|(run, count)| (run, weight(count))).collect()
+    counts
+        .into_iter()
+        .map(|(run, count)| (run, weight(count)))
+        .collect()
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    Logistic, Scored, cllr, cllr_min, equal_error_rate, leave_groups_out, log10_lr_cap,
-};
+use super::{Logistic, Scored, cllr, cllr_min, equal_error_rate, leave_groups_out, log10_lr_cap};
 use crate::analysis::{Calibration, Detector};
 use crate::evidence::mean_over_families;
 
@@ -62,8 +60,10 @@ impl Sample {
         (seed, source): (u64, &str),
     ) -> Calibrated {
         let related: Vec<&Scored> = self.scored.iter().filter(|s| s.is_related).collect();
-        let families: BTreeSet<usize> =
-            related.iter().flat_map(|scored| scored.groups.iter().copied()).collect();
+        let families: BTreeSet<usize> = related
+            .iter()
+            .flat_map(|scored| scored.groups.iter().copied())
+            .collect();
         let has_own = related.len() >= RELATED_MIN && families.len() >= FAMILIES_MIN;
         let fit = Logistic::fit(&self.scored.iter().collect::<Vec<_>>()).filter(|_| has_own);
         let cap = |at: usize| log10_lr_cap(self.controls.get(at).copied().unwrap_or(0));
@@ -71,11 +71,16 @@ impl Sample {
             Some(_) => leave_groups_out(&self.scored, cap),
             None => {
                 let all = self.scored.iter().enumerate();
-                all.map(|(at, scored)| Some(shipped.log10_lr(scored.score, cap(at)))).collect()
+                all.map(|(at, scored)| Some(shipped.log10_lr(scored.score, cap(at))))
+                    .collect()
             }
         };
         let of = |wanted: bool| -> Vec<f64> {
-            let all = self.scored.iter().zip(&ratios).filter(|(s, _)| s.is_related == wanted);
+            let all = self
+                .scored
+                .iter()
+                .zip(&ratios)
+                .filter(|(s, _)| s.is_related == wanted);
             let mut found: Vec<f64> = all.filter_map(|(_, ratio)| *ratio).collect();
             found.sort_by(f64::total_cmp);
             found
@@ -99,6 +104,11 @@ impl Sample {
              one of its own"
                 .to_owned()
         });
-        Calibrated { model: fit.unwrap_or(shipped), rates, related: standings, note }
+        Calibrated {
+            model: fit.unwrap_or(shipped),
+            rates,
+            related: standings,
+            note,
+        }
     }
 }

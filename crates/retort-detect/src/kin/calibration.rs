@@ -101,7 +101,10 @@ pub(super) fn of(
     }
     for (at, name) in fingerprints.models().iter().enumerate() {
         let parents = ground.roles.facts(name).parents;
-        for parent in parents.iter().filter_map(|parent| fingerprints.model(parent)) {
+        for parent in parents
+            .iter()
+            .filter_map(|parent| fingerprints.model(parent))
+        {
             if fingerprints.is_in_pool(at) && fingerprints.is_in_pool(parent) && parent != at {
                 add((at, parent), true);
             }

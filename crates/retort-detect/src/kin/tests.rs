@@ -5,8 +5,9 @@ use crate::testing::{Speaker, corpus, degenerate, fingerprints};
 
 /// Thirty strangers, a base among them, and a child of it.
 fn family(child: f64) -> Vec<Speaker> {
-    let mut speakers: Vec<Speaker> =
-        (0..30).map(|n| (format!("m{n:02}"), vec![(n + 1, 1.0)])).collect();
+    let mut speakers: Vec<Speaker> = (0..30)
+        .map(|n| (format!("m{n:02}"), vec![(n + 1, 1.0)]))
+        .collect();
     speakers.push(("x-child".to_owned(), vec![(1, child), (99, 1.0)]));
     speakers
 }
@@ -21,7 +22,10 @@ fn roles(suspect: &str, candidate: &str) -> Roles {
 }
 
 fn settings() -> KinSettings {
-    KinSettings { is_registered: true, ..KinSettings::default() }
+    KinSettings {
+        is_registered: true,
+        ..KinSettings::default()
+    }
 }
 
 #[test]
@@ -31,7 +35,11 @@ fn a_child_is_found_and_a_stranger_is_not() {
     let found = &result.statements[0];
     assert_eq!(found.finding, Finding::Supported, "{found:?}");
     assert_eq!((found.controls.len(), found.prompts), (29, 48));
-    assert!(found.effect.is_some_and(|effect| effect.low > 1.0), "{:?}", found.effect);
+    assert!(
+        found.effect.is_some_and(|effect| effect.low > 1.0),
+        "{:?}",
+        found.effect
+    );
     assert!(found.log10_lr > Some(0.5) && found.log10_lr <= found.log10_lr_cap);
     let stranger = analyse(&fingerprints, &roles("x-child", "m05"), &settings());
     assert_eq!(stranger.statements[0].finding, Finding::NotSupported);
@@ -40,20 +48,31 @@ fn a_child_is_found_and_a_stranger_is_not() {
 
 #[test]
 fn strangers_are_flagged_no_more_often_than_told() {
-    let speakers: Vec<Speaker> =
-        (0..40).map(|n| (format!("m{n:02}"), vec![(n + 1, 1.0)])).collect();
+    let speakers: Vec<Speaker> = (0..40)
+        .map(|n| (format!("m{n:02}"), vec![(n + 1, 1.0)]))
+        .collect();
     let fingerprints = fingerprints(&corpus(&speakers, 24));
     let names = fingerprints.models().to_vec();
-    let roles = Roles { controls: names, all_pairs: true, ..Roles::default() };
+    let roles = Roles {
+        controls: names,
+        all_pairs: true,
+        ..Roles::default()
+    };
     let result = analyse(&fingerprints, &roles, &KinSettings::default());
-    let p: Vec<f64> = result.statements.iter().filter_map(|statement| statement.p).collect();
+    let p: Vec<f64> = result
+        .statements
+        .iter()
+        .filter_map(|statement| statement.p)
+        .collect();
     assert_eq!(p.len(), 40 * 39);
     let share = |level: f64| p.iter().filter(|p| **p <= level).count() as f64 / p.len() as f64;
     // The higher of two p-values is below a level at most as often as either.
     for level in [0.05, 0.1, 0.2, 0.5] {
         assert!(share(level) <= level + 0.02, "{level}: {}", share(level));
     }
-    let rate = result.calibration.and_then(|rates| rates.false_positive_rate);
+    let rate = result
+        .calibration
+        .and_then(|rates| rates.false_positive_rate);
     assert!(rate.is_some_and(|rate| rate.value <= 0.07), "{rate:?}");
 }
 
@@ -73,7 +92,10 @@ fn a_control_that_is_a_secret_child_is_named() {
 fn the_answer_is_the_same_for_any_order_and_thread_count() {
     let speakers = family(0.5);
     let with = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let fingerprints = fingerprints(&corpus(&speakers, 20));
             analyse(&fingerprints, &roles("x-child", "m00"), &settings())
@@ -95,8 +117,24 @@ fn too_little_is_said_to_be_too_little() {
             !matches!(found.finding, Finding::Supported | Finding::NotSupported),
             "{name}: {found:?}"
         );
-        let numbers = [found.statistic, found.p, found.log10_lr, found.effect.map(|e| e.low)];
-        assert!(numbers.iter().flatten().all(|number| number.is_finite()), "{name}: {found:?}");
-        assert!(result.matrix.values.iter().flatten().all(|value| value.is_finite()), "{name}");
+        let numbers = [
+            found.statistic,
+            found.p,
+            found.log10_lr,
+            found.effect.map(|e| e.low),
+        ];
+        assert!(
+            numbers.iter().flatten().all(|number| number.is_finite()),
+            "{name}: {found:?}"
+        );
+        assert!(
+            result
+                .matrix
+                .values
+                .iter()
+                .flatten()
+                .all(|value| value.is_finite()),
+            "{name}"
+        );
     }
 }

@@ -4,9 +4,9 @@ use super::*;
 use crate::roles::{Kind, ModelFacts, Month};
 use crate::testing::{Speaker, corpus, degenerate, fingerprints};
 
-/// Two assistants of different vendors, thirty students of nobody, and one of the first assistant.
+/// Two assistants of different vendors, 45 students of nobody (two questions at 5 % need 39), and one of the first assistant.
 fn school(dose: f64) -> Vec<Speaker> {
-    let mut speakers: Vec<Speaker> = (0..30)
+    let mut speakers: Vec<Speaker> = (0..45)
         .map(|n| (format!("s{n:02}"), vec![(3, 0.2), (n + 10, 1.0)]))
         .collect();
     speakers.push(("t1".to_owned(), vec![(3, 0.2), (1, 1.0)]));
@@ -19,7 +19,7 @@ fn roles() -> Roles {
     let mut roles = Roles {
         suspects: vec!["x".to_owned()],
         candidates: vec!["t1".to_owned(), "t2".to_owned()],
-        controls: (0..30).map(|n| format!("s{n:02}")).collect(),
+        controls: (0..45).map(|n| format!("s{n:02}")).collect(),
         ..Roles::default()
     };
     for (name, vendor) in [("t1", "one"), ("t2", "other")] {
@@ -34,14 +34,19 @@ fn roles() -> Roles {
 }
 
 fn hear(dose: f64, roles: &Roles) -> TeacherResult {
-    let settings = TeacherSettings { is_registered: true, ..TeacherSettings::default() };
+    let settings = TeacherSettings {
+        is_registered: true,
+        ..TeacherSettings::default()
+    };
     analyse(&fingerprints(&corpus(&school(dose), 64)), roles, &settings)
 }
 
 #[test]
 fn a_teacher_is_found_and_the_other_is_not() {
     let result = hear(0.5, &roles());
-    let [taught, not] = result.statements.as_slice() else { panic!("two statements") };
+    let [taught, not] = result.statements.as_slice() else {
+        panic!("two statements")
+    };
     assert_eq!(taught.finding, Finding::Supported, "{taught:?}");
     assert_eq!(not.finding, Finding::NotSupported, "{not:?}");
     assert!(taught.effect.map(|e| e.value) > not.effect.map(|e| e.value));
@@ -64,7 +69,12 @@ fn more_of_a_teacher_shows_more() {
 fn a_student_of_nobody_keeps_none_of_these() {
     let result = hear(0.0, &roles());
     assert!(result.sets[0].none_of_these, "{:?}", result.statements);
-    assert!(result.statements.iter().all(|s| s.finding != Finding::Supported));
+    assert!(
+        result
+            .statements
+            .iter()
+            .all(|s| s.finding != Finding::Supported)
+    );
 }
 
 #[test]
@@ -85,22 +95,48 @@ fn controls_that_the_candidate_may_have_taught_are_none() {
         facts.teachers.insert(teacher.to_owned());
     }
     roles.facts.entry("s03".to_owned()).or_default().kind = Kind::Origin;
-    roles.facts.entry("s04".to_owned()).or_default().groups.insert("set".to_owned());
-    roles.facts.entry("x".to_owned()).or_default().groups.insert("set".to_owned());
+    roles
+        .facts
+        .entry("s04".to_owned())
+        .or_default()
+        .groups
+        .insert("set".to_owned());
+    roles
+        .facts
+        .entry("x".to_owned())
+        .or_default()
+        .groups
+        .insert("set".to_owned());
     let result = hear(0.5, &roles);
     let controls = &result.statements[0].controls;
-    for (name, is_control) in [("s00", false), ("s01", false), ("s02", true), ("s03", false)] {
+    for (name, is_control) in [
+        ("s00", false),
+        ("s01", false),
+        ("s02", true),
+        ("s03", false),
+    ] {
         assert_eq!(controls.contains(&name.to_owned()), is_control, "{name}");
     }
-    assert!(!controls.contains(&"s04".to_owned()), "of the suspect's own group");
-    assert!(result.warnings.iter().any(|warning| warning.contains("`s03`")));
+    assert!(
+        !controls.contains(&"s04".to_owned()),
+        "of the suspect's own group"
+    );
+    assert!(
+        result
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("`s03`"))
+    );
 }
 
 #[test]
 fn closeness_to_every_vendor_identifies_no_teacher() {
     let finding = specific(Finding::Supported, Some(0.4), 0.05);
     assert!(matches!(finding, Finding::Inconclusive(reason) if reason.contains("not identified")));
-    assert_eq!(specific(Finding::Supported, Some(0.01), 0.05), Finding::Supported);
+    assert_eq!(
+        specific(Finding::Supported, Some(0.01), 0.05),
+        Finding::Supported
+    );
 }
 
 #[test]
@@ -119,7 +155,15 @@ fn too_little_is_said_to_be_too_little() {
             !matches!(found.finding, Finding::Supported | Finding::NotSupported),
             "{name}: {found:?}"
         );
-        let numbers = [found.statistic, found.p, found.log10_lr, found.effect.map(|e| e.low)];
-        assert!(numbers.iter().flatten().all(|number| number.is_finite()), "{name}: {found:?}");
+        let numbers = [
+            found.statistic,
+            found.p,
+            found.log10_lr,
+            found.effect.map(|e| e.low),
+        ];
+        assert!(
+            numbers.iter().flatten().all(|number| number.is_finite()),
+            "{name}: {found:?}"
+        );
     }
 }

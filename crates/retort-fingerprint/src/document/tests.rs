@@ -19,12 +19,17 @@ fn reply(text: &str, outcome: Outcome) -> Reply {
 }
 
 fn of(texts: &[&str], is_choice: bool) -> Document {
-    let replies: Vec<Reply> = texts.iter().map(|text| reply(text, Outcome::Answered)).collect();
+    let replies: Vec<Reply> = texts
+        .iter()
+        .map(|text| reply(text, Outcome::Answered))
+        .collect();
     document(&replies.iter().collect::<Vec<_>>(), is_choice)
 }
 
 fn features(document: &Document, family: Family) -> &[Feature] {
-    document.features[family.at()].as_deref().unwrap_or_default()
+    document.features[family.at()]
+        .as_deref()
+        .unwrap_or_default()
 }
 
 #[test]
@@ -32,23 +37,35 @@ fn repeated_words_count_once_and_draws_are_averaged() {
     let one = of(&["yes yes yes"], false);
     // yes, yes yes.
     assert_eq!(features(&one, Family::Words).len(), 2);
-    assert!(features(&one, Family::Words).iter().all(|(_, weight)| *weight == 1.0));
+    assert!(
+        features(&one, Family::Words)
+            .iter()
+            .all(|(_, weight)| *weight == 1.0)
+    );
     let two = of(&["yes", "no"], false);
-    let weights: Vec<f32> = features(&two, Family::Words).iter().map(|(_, w)| *w).collect();
+    let weights: Vec<f32> = features(&two, Family::Words)
+        .iter()
+        .map(|(_, w)| *w)
+        .collect();
     assert_eq!(weights, [0.5, 0.5]);
 }
 
 #[test]
 fn lines_count_by_how_often() {
     let found = of(&["- a\n- b\n- c"], false);
-    let most = features(&found, Family::Layout).iter().map(|(_, weight)| *weight);
+    let most = features(&found, Family::Layout)
+        .iter()
+        .map(|(_, weight)| *weight);
     assert!((most.fold(0.0, f32::max) - (1.0 + 3.0_f32.ln())).abs() < 1e-6);
 }
 
 #[test]
 fn choices_are_counted_without_their_marks() {
     let found = of(&["7", "**7**", " 7.", "eight"], true);
-    let mut weights: Vec<f32> = features(&found, Family::Choices).iter().map(|f| f.1).collect();
+    let mut weights: Vec<f32> = features(&found, Family::Choices)
+        .iter()
+        .map(|f| f.1)
+        .collect();
     weights.sort_by(f32::total_cmp);
     assert_eq!(weights, [0.25, 0.75]);
     assert!(found.features[Family::Words.at()].is_none());

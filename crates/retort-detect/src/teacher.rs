@@ -21,7 +21,7 @@ use crate::roles::Roles;
 use crate::scale;
 
 pub use calibration::SHIPPED;
-pub(crate) use court::{Court, Heard};
+pub(crate) use court::{Court, Heard, Rows};
 
 /// Families of texts that make up the statistic.
 pub const FAMILIES: [Family; 6] = [
@@ -131,10 +131,11 @@ pub fn analyse(
     let mut warnings = Vec::new();
     let pairs = roles.pairs(fingerprints.models());
     let court = Court::of_roles(fingerprints, roles, &pairs, &matrix, &mut warnings);
-    let calibrated = calibration::of(&court, fingerprints, &matrix, settings);
+    let rows = court.rows(&matrix);
+    let calibrated = calibration::of(&court, fingerprints, (&matrix, &rows), settings);
     let mut heard: Vec<(Statement, Option<Heard>)> = pairs
         .par_iter()
-        .map(|pair| statement(pair, fingerprints, &court, (&matrix, &left_out)))
+        .map(|pair| statement(pair, fingerprints, &court, (&matrix, &rows, &left_out)))
         .collect();
     for (statement, _) in &mut heard {
         if let Some(effect) = statement.effect {
@@ -186,7 +187,7 @@ fn statement(
     pair: &(String, String),
     fingerprints: &Fingerprints,
     court: &Court<'_>,
-    (matrix, left_out): (&Similarities, &[Similarities]),
+    (matrix, rows, left_out): (&Similarities, &Rows, &[Similarities]),
 ) -> (Statement, Option<Heard>) {
     let none = |finding: Finding| unmeasured(Detector::Teacher, pair, finding);
     let places = fingerprints.model(&pair.0).zip(fingerprints.model(&pair.1));
@@ -210,7 +211,7 @@ fn statement(
         .iter()
         .map(|control| fingerprints.models()[*control].clone())
         .collect();
-    let Some(heard) = court.hear(matrix, (suspect, candidate), &controls) else {
+    let Some(heard) = court.hear((matrix, rows), (suspect, candidate), &controls) else {
         let reason = format!(
             "{} students that the candidate cannot have taught",
             controls.len()
@@ -225,8 +226,7 @@ fn statement(
     };
     let jackknife: Vec<f64> = left_out
         .iter()
-        .filter_map(|matrix| court.hear(matrix, (suspect, candidate), &controls))
-        .map(|heard| heard.standing)
+        .filter_map(|matrix| court.stand(matrix, (suspect, candidate), &controls))
         .collect();
     let families = court.families_among(&controls);
     let statement = Statement {
@@ -235,7 +235,7 @@ fn statement(
         p: Some(heard.p),
         prompts,
         controls: names,
-        notes: notes::of(court, matrix, (suspect, candidate), &heard),
+        notes: notes::of(court, (matrix, rows), (suspect, candidate), &heard),
         ..none(Finding::NotSupported)
     };
     (statement, Some(heard))

@@ -120,13 +120,19 @@ pub fn equal_error_rate(related: &[f64], unrelated: &[f64]) -> Option<f64> {
     let mut thresholds: Vec<f64> = related.iter().chain(unrelated).copied().collect();
     thresholds.sort_by(f64::total_cmp);
     thresholds.dedup();
-    let share = |values: &[f64], takes: &dyn Fn(f64) -> bool| {
-        values.iter().filter(|value| takes(**value)).count() as f64 / values.len() as f64
+    let sorted = |values: &[f64]| {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    };
+    let (related, unrelated) = (sorted(related), sorted(unrelated));
+    let up_to = |sorted: &[f64], threshold: f64| {
+        sorted.partition_point(|value| *value <= threshold) as f64 / sorted.len() as f64
     };
     let (mut miss_before, mut alarm_before) = (0.0, 1.0);
     for threshold in thresholds {
-        let miss = share(related, &|value| value <= threshold);
-        let alarm = share(unrelated, &|value| value > threshold);
+        let miss = up_to(&related, threshold);
+        let alarm = 1.0 - up_to(&unrelated, threshold);
         if miss >= alarm {
             let (was, now): (f64, f64) = (alarm_before - miss_before, miss - alarm);
             let part = if was + now > 0.0 {

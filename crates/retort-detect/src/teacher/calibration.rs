@@ -2,7 +2,7 @@
 
 use retort_fingerprint::{Fingerprints, Similarities};
 
-use super::{Court, TeacherSettings};
+use super::{Court, Rows, TeacherSettings};
 use crate::analysis::Detector;
 use crate::calibrate::{Calibrated, Logistic, Sample};
 
@@ -17,7 +17,7 @@ pub const SHIPPED: Logistic = Logistic {
 pub(super) fn of(
     court: &Court<'_>,
     fingerprints: &Fingerprints,
-    matrix: &Similarities,
+    measured: (&Similarities, &Rows),
     settings: &TeacherSettings,
 ) -> Calibrated {
     let mut sample = Sample::default();
@@ -31,7 +31,7 @@ pub(super) fn of(
                 continue;
             }
             let controls = court.controls_of(student, *candidate);
-            if let Some(heard) = court.hear(matrix, (student, *candidate), &controls) {
+            if let Some(heard) = court.hear(measured, (student, *candidate), &controls) {
                 let seen = (heard.standing, heard.p <= settings.alpha);
                 sample.add(is_taught, seen, &[court.families[student]], controls.len());
             }

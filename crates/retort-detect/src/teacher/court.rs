@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use retort_fingerprint::{Fingerprints, Similarities};
 
 use crate::calibrate::{conformal_p, pooled_sd, standing};
-use crate::roles::{Kind, Roles};
+use crate::roles::{Kind, ModelFacts, Roles};
 
 /// A suspect heard beside the controls of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -154,7 +154,7 @@ impl<'a> Court<'a> {
     /// Compares a pair with controls; nothing with fewer than two.
     pub(crate) fn hear(
         &self,
-        matrix: &Similarities,
+        (matrix, rows): (&Similarities, &Rows),
         (suspect, candidate): (usize, usize),
         controls: &[usize],
     ) -> Option<Heard> {
@@ -163,41 +163,85 @@ impl<'a> Court<'a> {
             .iter()
             .filter_map(|control| matrix.get(*control, candidate))
             .collect();
-        let row = self.row(matrix, suspect, candidate);
-        let rows: Vec<f64> = controls
+        let row = rows.get(self, suspect, candidate);
+        let theirs: Vec<f64> = controls
             .iter()
-            .filter_map(|c| self.row(matrix, *c, candidate))
+            .filter_map(|c| rows.get(self, *c, candidate))
             .collect();
         Some(Heard {
             value,
             standing: standing(value, &others, self.sd)?,
             p: conformal_p(value, &others),
             row,
-            row_p: row.map(|row| conformal_p(row, &rows)),
+            row_p: row.map(|row| conformal_p(row, &theirs)),
         })
     }
 
-    /// Returns the closeness to a candidate beyond the mean closeness to other vendors' candidates
-    /// that are neither of the model's base nor known to have taught it.
-    pub(crate) fn row(&self, matrix: &Similarities, model: usize, candidate: usize) -> Option<f64> {
-        let vendor = |of: usize| self.roles.facts.get(&self.names[of])?.vendor.as_deref();
-        let own = vendor(candidate);
-        let known = self.roles.facts.get(&self.names[model]);
-        let others = self.candidates.iter().copied().filter(|other| {
-            let name = &self.names[*other];
-            *other != candidate
-                && *other != model
-                && (own.is_none() || vendor(*other) != own)
-                && !self.roles.share_base(&self.names[model], name)
-                && !known.is_some_and(|k| k.teachers.contains(name) || k.parents.contains(name))
-        });
-        let values: Vec<f64> = others
-            .filter_map(|other| matrix.get(model, other))
+    /// Returns the standing of a pair alone.
+    pub(crate) fn stand(
+        &self,
+        matrix: &Similarities,
+        (suspect, candidate): (usize, usize),
+        controls: &[usize],
+    ) -> Option<f64> {
+        let others: Vec<f64> = controls
+            .iter()
+            .filter_map(|control| matrix.get(*control, candidate))
             .collect();
-        if values.is_empty() {
-            return None;
+        standing(matrix.get(suspect, candidate)?, &others, self.sd)
+    }
+
+    /// Returns for all models and candidates the closeness beyond the mean closeness to other vendors'
+    /// candidates that are neither of the model's base nor known to have taught it.
+    pub(crate) fn rows(&self, matrix: &Similarities) -> Rows {
+        let facts: Vec<Option<&ModelFacts>> = self
+            .names
+            .iter()
+            .map(|name| self.roles.facts.get(name))
+            .collect();
+        let vendor = |at: usize| facts[at].and_then(|facts| facts.vendor.as_deref());
+        let base = |at: usize| facts[at].and_then(|facts| facts.base.as_deref());
+        let mut values = Vec::with_capacity(self.names.len() * self.candidates.len());
+        for model in 0..self.names.len() {
+            let strangers: Vec<(usize, f64)> = self
+                .candidates
+                .iter()
+                .filter(|other| {
+                    let name = &self.names[**other];
+                    let is_known =
+                        |f: &ModelFacts| f.teachers.contains(name) || f.parents.contains(name);
+                    !(base(model).is_some() && base(model) == base(**other))
+                        && !facts[model].is_some_and(is_known)
+                })
+                .filter_map(|other| Some((*other, matrix.get(model, *other)?)))
+                .collect();
+            for candidate in &self.candidates {
+                let own = vendor(*candidate);
+                let others = strangers.iter().filter(|(other, _)| {
+                    other != candidate && (own.is_none() || vendor(*other) != own)
+                });
+                let (sum, count) = others.fold((0.0, 0_u32), |(sum, count), (_, value)| {
+                    (sum + value, count + 1)
+                });
+                let value = matrix.get(model, *candidate).filter(|_| count > 0);
+                values.push(value.map(|value| value - sum / f64::from(count)));
+            }
         }
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        Some(matrix.get(model, candidate)? - mean)
+        Rows(values)
+    }
+}
+
+/// Closeness of every model to every candidate beyond that to other vendors' candidates.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rows(Vec<Option<f64>>);
+
+impl Rows {
+    /// Returns that of a model and a candidate; absent where there is nothing to compare with.
+    pub(crate) fn get(&self, court: &Court<'_>, model: usize, candidate: usize) -> Option<f64> {
+        let at = court.candidates.binary_search(&candidate).ok()?;
+        self.0
+            .get(model * court.candidates.len() + at)
+            .copied()
+            .flatten()
     }
 }

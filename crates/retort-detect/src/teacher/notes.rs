@@ -2,7 +2,7 @@
 
 use retort_fingerprint::Similarities;
 
-use super::{CONFOUNDS, Court, Heard};
+use super::{CONFOUNDS, Court, Heard, Rows};
 
 /// Months between releases within which models are of one era.
 pub(crate) const ERA_MONTHS: u32 = 6;
@@ -10,7 +10,7 @@ pub(crate) const ERA_MONTHS: u32 = 6;
 /// Returns the notes of a pair: the controls, the specificity, the same era, siblings, confounds.
 pub(super) fn of(
     court: &Court<'_>,
-    matrix: &Similarities,
+    (matrix, rows): (&Similarities, &Rows),
     (suspect, candidate): (usize, usize),
     heard: &Heard,
 ) -> Vec<String> {
@@ -26,8 +26,8 @@ pub(super) fn of(
             "beyond its closeness to other vendors' candidates: {row:.2}, p {p:.3}"
         ));
     }
-    notes.push(era(court, matrix, (suspect, candidate)));
-    notes.extend(siblings(court, matrix, (suspect, candidate), &controls));
+    notes.push(era(court, (matrix, rows), (suspect, candidate)));
+    notes.extend(siblings(court, rows, (suspect, candidate), &controls));
     if court
         .roles
         .is_older(&court.names[suspect], &court.names[candidate])
@@ -39,14 +39,18 @@ pub(super) fn of(
 }
 
 /// Repeats the comparison with controls released about when the suspect was.
-fn era(court: &Court<'_>, matrix: &Similarities, (suspect, candidate): (usize, usize)) -> String {
+fn era(
+    court: &Court<'_>,
+    (matrix, rows): (&Similarities, &Rows),
+    (suspect, candidate): (usize, usize),
+) -> String {
     let released = |at: usize| court.roles.facts(&court.names[at]).released;
     let Some(at) = released(suspect) else {
         return "same era: not measured, the suspect's release is not known".to_owned();
     };
     let mut controls = court.controls_of(suspect, candidate);
     controls.retain(|c| released(*c).is_some_and(|other| other.gap(at) <= ERA_MONTHS));
-    match court.hear(matrix, (suspect, candidate), &controls) {
+    match court.hear((matrix, rows), (suspect, candidate), &controls) {
         Some(heard) => format!(
             "with the {} controls of the same era (release within {ERA_MONTHS} months): effect \
              {:.2}, p {:.3}",
@@ -61,7 +65,7 @@ fn era(court: &Court<'_>, matrix: &Similarities, (suspect, candidate): (usize, u
 /// Returns the difference in differences against controls of the suspect's base.
 fn siblings(
     court: &Court<'_>,
-    matrix: &Similarities,
+    rows: &Rows,
     (suspect, candidate): (usize, usize),
     controls: &[usize],
 ) -> Option<String> {
@@ -69,9 +73,9 @@ fn siblings(
     let siblings = controls
         .iter()
         .filter(|c| court.roles.share_base(name(suspect), name(**c)));
-    let own = court.row(matrix, suspect, candidate)?;
+    let own = rows.get(court, suspect, candidate)?;
     let differences: Vec<f64> = siblings
-        .filter_map(|sibling| Some(own - court.row(matrix, *sibling, candidate)?))
+        .filter_map(|sibling| Some(own - rows.get(court, *sibling, candidate)?))
         .collect();
     if differences.is_empty() {
         return None;

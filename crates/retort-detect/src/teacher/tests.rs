@@ -4,9 +4,9 @@ use super::*;
 use crate::roles::{Kind, ModelFacts, Month};
 use crate::testing::{Speaker, corpus, degenerate, fingerprints};
 
-/// Two assistants of different vendors, thirty students of nobody, and one of the first assistant.
+/// Two assistants of different vendors, 45 students of nobody (two questions at 5 % need 39), and one of the first assistant.
 fn school(dose: f64) -> Vec<Speaker> {
-    let mut speakers: Vec<Speaker> = (0..30)
+    let mut speakers: Vec<Speaker> = (0..45)
         .map(|n| (format!("s{n:02}"), vec![(3, 0.2), (n + 10, 1.0)]))
         .collect();
     speakers.push(("t1".to_owned(), vec![(3, 0.2), (1, 1.0)]));
@@ -19,7 +19,7 @@ fn roles() -> Roles {
     let mut roles = Roles {
         suspects: vec!["x".to_owned()],
         candidates: vec!["t1".to_owned(), "t2".to_owned()],
-        controls: (0..30).map(|n| format!("s{n:02}")).collect(),
+        controls: (0..45).map(|n| format!("s{n:02}")).collect(),
         ..Roles::default()
     };
     for (name, vendor) in [("t1", "one"), ("t2", "other")] {

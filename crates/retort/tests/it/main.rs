@@ -18,6 +18,7 @@ mod control;
 mod custody;
 mod ends;
 mod first;
+mod habits;
 mod hostile;
 mod models;
 mod power;

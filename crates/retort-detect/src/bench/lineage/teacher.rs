@@ -12,7 +12,7 @@ use super::{Bench, Pair, fit, of_pair};
 use crate::analysis::Interval;
 use crate::calibrate::{Scored, leave_groups_out, log10_lr_cap, standing};
 use crate::scale;
-use crate::teacher::{Court, Heard, closeness};
+use crate::teacher::{Court, Heard, Rows, closeness};
 
 const NAME: &str = "teacher";
 const OURS: &str = "teacher";
@@ -33,12 +33,13 @@ pub(super) fn measure(bench: &mut Bench<'_>) {
         .retain(|pair| is_taught(pair.label) || pair.label.is_negative());
     let matrix = closeness(bench.fingerprints, &|_| true);
     let court = court(bench, &matrix);
+    let rows = court.rows(&matrix);
     let heard: Vec<(Vec<usize>, Option<Heard>)> = bench
         .pairs
         .iter()
         .map(|pair| {
             let controls = court.controls_of(pair.student, pair.candidate);
-            let heard = court.hear(&matrix, (pair.student, pair.candidate), &controls);
+            let heard = court.hear((&matrix, &rows), (pair.student, pair.candidate), &controls);
             (controls, heard)
         })
         .collect();
@@ -47,7 +48,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) {
     others(bench, &court);
     guesses(bench);
     by_prompts(bench);
-    false_positives(bench, &court, &matrix, &heard);
+    false_positives(bench, &court, (&matrix, &rows), &heard);
 }
 
 /// Returns the court of documented students: those that some candidate cannot have taught.
@@ -254,8 +255,9 @@ fn others(bench: &mut Bench<'_>, court: &Court<'_>) {
             .collect();
         let close = bench.points(|_| true, is_taught, |pair| of_pair(&matrix, pair));
         bench.figure((NAME, method, "wc"), &close, Metric::Within, None);
-        let rows = |pair: &Pair| court.row(&matrix, pair.student, pair.candidate);
-        let row = bench.points(|_| true, is_taught, rows);
+        let rows = court.rows(&matrix);
+        let row = |pair: &Pair| rows.get(court, pair.student, pair.candidate);
+        let row = bench.points(|_| true, is_taught, row);
         bench.figure((NAME, method, "wc-row"), &row, Metric::Within, None);
         let cz = points(bench, &standings);
         bench.figure((NAME, method, "cz pooled"), &cz, Metric::Pooled, None);
@@ -341,7 +343,7 @@ fn by_prompts(bench: &mut Bench<'_>) {
 fn false_positives(
     bench: &mut Bench<'_>,
     court: &Court<'_>,
-    matrix: &Similarities,
+    measured: (&Similarities, &Rows),
     heard: &[(Vec<usize>, Option<Heard>)],
 ) {
     let trials: Vec<Trial> = bench
@@ -365,7 +367,7 @@ fn false_positives(
         };
         let flag = |pair: (usize, usize), controls: &[usize]| {
             court
-                .hear(matrix, pair, controls)
+                .hear(measured, pair, controls)
                 .is_some_and(|heard| heard.p <= LEVEL)
         };
         bench.out.false_positives.push(rates(draws, &trials, &flag));
@@ -374,7 +376,7 @@ fn false_positives(
             ..draws
         };
         let both = |pair: (usize, usize), controls: &[usize]| {
-            let heard = court.hear(matrix, pair, controls);
+            let heard = court.hear(measured, pair, controls);
             let specific = |heard: &Heard| heard.row_p.is_some_and(|p| p <= LEVEL);
             heard.is_some_and(|heard| heard.p <= LEVEL && specific(&heard))
         };

@@ -13,6 +13,7 @@ use crate::exhibits::exhibits;
 use crate::genes::{Genes, GenesSettings};
 use crate::kin::{self, KinSettings};
 use crate::load::Loaded;
+use crate::question::Question;
 use crate::registration::{Settings, registration};
 use crate::roles::Roles;
 use crate::same::{self, Against, SameSettings};
@@ -38,69 +39,10 @@ const CONTROLS_FOR_FIVE_PERCENT: usize = 19;
 /// Controls that the methods page recommends.
 const CONTROLS_RECOMMENDED: usize = 50;
 
-/// What is asked of a snapshot.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Question {
-    /// Who plays which part. Without controls, every model that is neither suspect nor candidate
-    /// may be one.
-    pub cast: Cast,
-    /// Every ordered pair of models instead of suspects against candidates.
-    pub all_pairs: bool,
-}
-
-/// A question that cannot be asked of a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QuestionError {
-    /// Nobody is in question.
-    #[error("no {0} are named")]
-    Nobody(&'static str),
-    /// A model is not in the snapshot.
-    #[error("the snapshot has no model `{name}`")]
-    Unknown {
-        /// The model.
-        name: String,
-        /// Names that are in the snapshot.
-        known: Vec<String>,
-    },
-}
-
 /// Is told what is being done: a stage, steps done, steps in all.
 pub type Progress<'a> = dyn Fn(&str, usize, usize) + Sync + 'a;
 
-/// Checks a question against a snapshot and fills in what it leaves open.
-///
-/// # Errors
-/// When nobody is in question, or a model is not in the snapshot.
-pub fn complete(loaded: &Loaded, question: &Question) -> Result<Question, QuestionError> {
-    let known: Vec<String> = loaded.coverage.iter().map(|c| c.model.clone()).collect();
-    let mut cast = question.cast.clone();
-    if !question.all_pairs {
-        let parts = [
-            ("suspects", &cast.suspects),
-            ("candidates", &cast.candidates),
-        ];
-        if let Some((what, _)) = parts.iter().find(|(_, names)| names.is_empty()) {
-            return Err(QuestionError::Nobody(what));
-        }
-    }
-    for names in [&mut cast.suspects, &mut cast.candidates, &mut cast.controls] {
-        names.sort();
-        names.dedup();
-        if let Some(name) = names.iter().find(|name| !known.contains(name)) {
-            let name = name.clone();
-            return Err(QuestionError::Unknown { name, known });
-        }
-    }
-    if cast.controls.is_empty() {
-        let plays = |name: &String| {
-            !question.all_pairs && (cast.suspects.contains(name) || cast.candidates.contains(name))
-        };
-        cast.controls = known.iter().filter(|name| !plays(name)).cloned().collect();
-    }
-    Ok(Question { cast, ..*question })
-}
-
-/// Analyses a snapshot. `question` comes from [`complete`].
+/// Analyses a snapshot. `question` comes from [`crate::question::complete`].
 ///
 /// The same replies, question and settings give the same analysis, whatever the order of rows or
 /// the number of threads.

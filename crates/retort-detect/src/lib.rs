@@ -18,6 +18,7 @@ pub mod genes;
 pub mod kin;
 pub mod load;
 pub mod power;
+pub mod question;
 pub mod registration;
 pub mod report;
 pub mod roles;

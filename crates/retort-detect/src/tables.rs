@@ -192,3 +192,45 @@ fn conclusions(analysis: &Analysis) -> StringArray {
     };
     analysis.statements.iter().map(of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array as _, AsArray as _};
+    use arrow::datatypes::Float64Type;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+    use crate::example;
+
+    #[test]
+    fn every_statement_is_a_row_and_what_is_no_number_is_null() {
+        let mut analysis = example::analysis(5);
+        analysis.statements[0].p = Some(f64::NAN);
+        let bytes = pairs(&analysis).expect("written");
+        assert_eq!(pairs(&analysis).expect("written"), bytes, "the same twice");
+        let mut file = tempfile::tempfile().expect("a file");
+        std::io::Write::write_all(&mut file, &bytes).expect("written");
+        let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)
+            .and_then(parquet::arrow::arrow_reader::ArrowReaderBuilder::build)
+            .expect("it is Parquet");
+        let batch = reader.next().expect("one batch").expect("readable");
+        assert_eq!(batch.num_rows(), 5);
+        let names: Vec<&str> = COLUMNS.iter().map(|(name, ..)| *name).collect();
+        let found = batch.schema();
+        let found: Vec<&str> = found
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
+        assert_eq!(found, names);
+        let column = |name: &str| batch.column_by_name(name).expect("a column");
+        assert!(column("p").is_null(0));
+        assert!((column("log10_lr").as_primitive::<Float64Type>().value(0) - 1.6).abs() < 1e-12);
+        assert_eq!(
+            column("conclusion").as_string::<i32>().value(0),
+            "distillation_or_common_source"
+        );
+        assert_eq!(column("result").as_string::<i32>().value(3), "not_measured");
+        assert!(column("reason").is_null(0) && column("reason").is_valid(3));
+    }
+}

@@ -8,8 +8,9 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use retort_detect::analysis::{Analysis, Cast, Detector};
-use retort_detect::detect::{Question, QuestionError, analyse, complete};
+use retort_detect::detect::analyse;
 use retort_detect::load::{Loaded, load};
+use retort_detect::question::{Question, QuestionError, complete};
 use retort_detect::registration::{Settings, cast_of};
 use retort_detect::{report, tables, wording};
 use retort_fingerprint::Selection;

@@ -1,5 +1,8 @@
 //! Known truth: models made of each other are found, unrelated ones are left alone.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::Value;
 
 use crate::family::{DOSES, Size, crawl, student};
@@ -72,27 +75,42 @@ fn relatives_are_found_and_strangers_are_not() {
     assert_eq!(found.accusations, Vec::<String>::new());
 }
 
+/// Returns what was found in the trees of seeds 1 to `trees`, several grown at a time.
+fn look_at_all(trees: u64) -> Vec<Found> {
+    let hands = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let next = AtomicU64::new(1);
+    let found = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..hands {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > trees {
+                        return;
+                    }
+                    let seen = look(seed, FULL);
+                    println!("seed {seed}: {seen:?}");
+                    found.lock().unwrap().push(seen);
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
+}
+
 #[test]
 #[ignore = "twenty crawls: deploy/check-lineage.sh runs it"]
 fn relatives_are_found_in_twenty_trees() {
-    let mut counts = [0; 4];
-    for seed in 1..=20 {
-        let found = look(seed, FULL);
-        println!("seed {seed}: {found:?}");
-        let hits = [
-            found.tuned,
-            found.taught,
-            found.doses_in_order,
-            !found.accusations.is_empty(),
-        ];
-        for (count, hit) in counts.iter_mut().zip(hits) {
-            *count += usize::from(hit);
-        }
-    }
-    let [tuned, taught, in_order, accused] = counts;
+    let found = look_at_all(20);
+    let count = |is: fn(&Found) -> bool| found.iter().filter(|found| is(found)).count();
+    let tuned = count(|found| found.tuned);
+    let taught = count(|found| found.taught);
+    let in_order = count(|found| found.doses_in_order);
+    let accused = count(|found| !found.accusations.is_empty());
     println!("fine-tune against its base supported: {tuned} of 20 (goal: 19)");
     println!("student at dose 100 % supported: {taught} of 20 (goal: 18)");
     println!("doses in order: {in_order} of 20 (goal: 16)");
     println!("trees with an accusation among unrelated pairs: {accused} of 20 (goal: at most 2)");
+    assert_eq!(found.len(), 20);
     assert!(tuned >= 19 && taught >= 18 && in_order >= 16 && accused <= 2);
 }

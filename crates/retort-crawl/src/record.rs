@@ -94,9 +94,12 @@ pub(crate) fn not_sent(endpoint: &Endpoint, sample: &Sample) -> Asked {
 /// Returns a fresh name for something that is written once, in order of time.
 pub(crate) fn fresh_id(clock: &dyn WallClock) -> Uuid {
     let millis = u64::try_from(clock.now().as_micros() / 1_000).unwrap_or(0);
-    let mut random = [0_u8; 10];
-    SysRng
-        .try_fill_bytes(&mut random)
-        .expect("every system Rust runs on has a source of random bytes");
+    let random = clock.chance().unwrap_or_else(|| {
+        let mut random = [0_u8; 10];
+        SysRng
+            .try_fill_bytes(&mut random)
+            .expect("every system Rust runs on has a source of random bytes");
+        random
+    });
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }

@@ -8,6 +8,7 @@
 mod committed;
 mod compact;
 mod flush;
+mod here;
 mod run;
 mod status;
 #[cfg(test)]

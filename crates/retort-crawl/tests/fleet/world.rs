@@ -118,7 +118,7 @@ impl World {
         Worker::start(WorkerParts {
             worker_id: name.to_owned(),
             broker: self.broker(),
-            client: self.client(),
+            client: Arc::new(self.client()),
             writer,
             committed,
             pace_store: PaceStore::new(self.store.clone(), None),

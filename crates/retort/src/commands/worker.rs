@@ -57,7 +57,7 @@ pub(crate) async fn worker(context: &Context, args: &WorkerArgs) -> Result<u8, F
     let mut worker = Worker::start(WorkerParts {
         worker_id: name.clone(),
         broker: Arc::new(broker.clone()),
-        client,
+        client: Arc::new(client),
         writer,
         committed,
         pace_store: PaceStore::new(store, None),

@@ -7,10 +7,6 @@ use std::time::Duration;
 pub(crate) struct Chance(u64);
 
 impl Chance {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
     /// Returns the chance that belongs to `what` alone, whatever else is drawn.
     pub(crate) fn of(seed: u64, what: &str) -> Self {
         Self(hash(seed ^ FNV_BASIS, what.as_bytes()))

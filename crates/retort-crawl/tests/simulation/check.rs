@@ -45,14 +45,12 @@ pub(crate) fn durable(stored: &[Stored]) -> BTreeMap<SampleId, Step> {
     let mut durable = BTreeMap::new();
     for segment in stored {
         let source = Source::Bytes(segment.bytes.clone());
-        let columns = ["sample_id", "final_outcome"];
-        for batch in segment::read(source, &segment.path, Table::Responses, &columns).unwrap() {
+        // A row of this table is how its sample ended.
+        for batch in segment::read(source, &segment.path, Table::Responses, &["sample_id"]).unwrap() {
             let batch = batch.unwrap();
             for row in 0..batch.num_rows() {
-                if !text(&batch, 1, row).is_empty() {
-                    let sample = text(&batch, 0, row).parse().unwrap();
-                    durable.entry(sample).or_insert(segment.step);
-                }
+                let sample = text(&batch, 0, row).parse().unwrap();
+                durable.entry(sample).or_insert(segment.step);
             }
         }
     }

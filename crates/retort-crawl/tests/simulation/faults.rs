@@ -167,7 +167,11 @@ impl World {
                 self.weather(|weather| weather.slow_until = Some(Instant::now() + *time));
             }
             Fault::ProvidersFail(time) => self.providers.fail_for(*time),
-            Fault::Submit(number) => self.submit(*number).await,
+            Fault::Submit(number) => {
+                if !self.submit(*number).await {
+                    return Err(fault.clone());
+                }
+            }
         }
         Ok(())
     }

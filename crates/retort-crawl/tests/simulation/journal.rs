@@ -1,7 +1,7 @@
 //! What happened in a simulated world, in order: what is checked, and what must repeat exactly.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -16,7 +16,6 @@ pub(crate) type Step = u64;
 /// One request that a provider got.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    pub(crate) step: Step,
     /// Microseconds since the world began.
     pub(crate) at_us: u64,
     pub(crate) domain: String,
@@ -60,7 +59,20 @@ pub(crate) struct Told {
     owners: BTreeMap<String, u64>,
     step: Step,
     digest: u64,
-    lines: Option<String>,
+    lines: Lines,
+    text: String,
+}
+
+/// What becomes of the lines of a journal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Lines {
+    /// Only their digest is kept.
+    #[default]
+    Forgotten,
+    /// They are kept.
+    Kept,
+    /// They are told at once.
+    Told,
 }
 
 /// The journal of one world.
@@ -76,11 +88,11 @@ impl fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Begins a journal, which keeps its lines when somebody wants to read them.
-    pub(crate) fn new(keeps_lines: bool) -> Self {
+    /// Begins a journal.
+    pub(crate) fn new(lines: Lines) -> Self {
         let told = Told {
             digest: FNV_BASIS,
-            lines: keeps_lines.then(String::new),
+            lines,
             ..Told::default()
         };
         Self {
@@ -106,9 +118,8 @@ impl Journal {
     pub(crate) fn request(&self, domain: &str, sample: SampleId, by: &str) -> usize {
         let at_us = self.at_us();
         let mut told = self.lock();
-        let step = told.note(at_us, format_args!("{by} asks {sample} in {domain}"));
+        told.note(at_us, format_args!("{by} asks {sample} in {domain}"));
         told.requests.push(Request {
-            step,
             at_us,
             domain: domain.to_owned(),
             sample,
@@ -180,12 +191,15 @@ impl Journal {
 }
 
 impl Told {
+    #[expect(clippy::print_stderr, reason = "somebody wants to read it")]
     fn note(&mut self, at_us: u64, line: fmt::Arguments<'_>) -> Step {
         self.step += 1;
         let text = format!("{:>10.3} {line}\n", at_us as f64 / 1e6);
         self.digest = hash(self.digest, text.as_bytes());
-        if let Some(lines) = &mut self.lines {
-            lines.write_str(&text).unwrap();
+        match self.lines {
+            Lines::Forgotten => {}
+            Lines::Kept => self.text.push_str(&text),
+            Lines::Told => eprint!("{text}"),
         }
         self.step
     }
@@ -197,7 +211,7 @@ impl Told {
 
     /// Returns every line, if they were kept.
     pub(crate) fn lines(&self) -> &str {
-        self.lines.as_deref().unwrap_or_default()
+        &self.text
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::chance::Chance;
 use crate::check;
 use crate::faults::{Fault, schedule};
+use crate::journal::Lines;
 use crate::world::{Shape, World};
 
 /// By when every campaign must be sealed: faults end within two minutes, and the longest wait of a
@@ -38,7 +39,7 @@ pub(crate) struct Report {
 pub(crate) fn shape(seed: u64, rules: Rules) -> Shape {
     let mut chance = Chance::of(seed, "shape");
     let domains = chance.within(2, 3);
-    let campaigns = chance.within(1, 2);
+    let campaigns = if chance.percent(20) { 2 } else { 1 };
     Shape {
         seed,
         rules,
@@ -47,8 +48,11 @@ pub(crate) fn shape(seed: u64, rules: Rules) -> Shape {
         campaigns: (0..campaigns).map(|_| 2 * chance.within(5, 8)).collect(),
         handoff: chance.percent(60),
         trouble: [0, 5, 20][usize::try_from(chance.below(3)).unwrap()],
-        flush: chance.millis(500, 4_000),
-        keeps_lines: false,
+        flush: chance.millis(1_000, 5_000),
+        // Files of many columns are what a world costs most, so that few are compacted.
+        compact_files: if chance.percent(10) { 5 } else { 48 },
+        keeps_exchanges: chance.percent(10),
+        lines: Lines::Forgotten,
     }
 }
 

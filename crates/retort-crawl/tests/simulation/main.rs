@@ -26,6 +26,7 @@ use std::sync::Mutex;
 
 use retort_crawl::worker::Rules;
 
+use journal::Lines;
 use life::{Report, live, shape};
 
 /// Worlds that are lived through.
@@ -70,9 +71,9 @@ fn live_all(seeds: u64, rules: Rules, enough: impl Fn(&Report) -> bool + Sync) -
 #[expect(clippy::print_stderr, reason = "somebody wants to read it")]
 fn tell(seed: u64) {
     let mut shape = shape(seed, Rules::default());
-    shape.keeps_lines = true;
-    let report = live(shape.clone());
-    eprintln!("{shape:?}\n{}", report.lines);
+    shape.lines = Lines::Told;
+    eprintln!("{shape:?}");
+    let report = live(shape);
     eprintln!("digest {:016x}, {} requests, {:?}", report.digest, report.requests, report.took);
     assert!(report.broken.is_empty(), "seed {seed}: {:#?}", report.broken);
 }
@@ -110,7 +111,7 @@ fn promises_hold_in_every_world() {
 fn a_seed_repeats_exactly() {
     for seed in 0..12 {
         let mut shape = shape(seed, Rules::default());
-        shape.keeps_lines = true;
+        shape.lines = Lines::Kept;
         let (first, second) = (live(shape.clone()), live(shape));
         let differs = first.lines.lines().zip(second.lines.lines()).find(|(one, other)| one != other);
         assert_eq!(differs, None, "seed {seed}");

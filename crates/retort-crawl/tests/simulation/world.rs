@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::chance::Chance;
-use crate::journal::{Clock, Journal};
+use crate::journal::{Clock, Journal, Lines};
 use crate::net::{Link, Net};
 use crate::provider::{Line, Providers, SAMPLE_HEADER};
 use crate::shelf::{Shelf, Shelves, Weather};
@@ -40,7 +40,10 @@ pub(crate) struct Shape {
     /// Of a hundred requests, how many go wrong.
     pub(crate) trouble: u64,
     pub(crate) flush: Duration,
-    pub(crate) keeps_lines: bool,
+    /// Small segments of one day that are made one.
+    pub(crate) compact_files: usize,
+    pub(crate) keeps_exchanges: bool,
+    pub(crate) lines: Lines,
 }
 
 /// What runs.
@@ -106,7 +109,7 @@ fn catalog(rates: &[u32]) -> Catalog {
 impl World {
     pub(crate) fn new(shape: Shape) -> Self {
         let seed = shape.seed;
-        let journal = Arc::new(Journal::new(shape.keeps_lines));
+        let journal = Arc::new(Journal::new(shape.lines));
         let clock = Arc::new(Clock::new(seed));
         let mut chance = Chance::of(seed, "net");
         let net = Net {
@@ -185,7 +188,7 @@ impl World {
         let store = self.shelf(&by, &is_alive);
         let settings = WriterSettings {
             flush_every: HumanDuration(self.shape.flush),
-            compact_files: 6.try_into().unwrap(),
+            compact_files: self.shape.compact_files.try_into().unwrap(),
             ..WriterSettings::default()
         };
         let spool = self.dir.path().join(name);
@@ -328,25 +331,20 @@ impl World {
             "params": { "max_tokens": 8, "stream": false },
             "suites": [{ "inline": { "name": "s", "prompts": prompts }, "samples": 2 }],
             "seed": self.shape.seed,
+            "store": { "exchanges": self.shape.keeps_exchanges },
         })
     }
 
-    /// Submits as any client of the broker would, until the broker takes it.
-    pub(crate) async fn submit(&self, number: usize) {
-        loop {
-            let message = Message {
-                id: format!("submission {number}"),
-                kind: "retort.campaign.v1".to_owned(),
-                body: self.campaign(number).to_string().into(),
-            };
-            let broker = &self.net.broker;
-            if broker.declare(&Queue::Submissions).await.is_ok()
-                && broker.publish(&Queue::Submissions, message).await.is_ok()
-            {
-                return;
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+    /// Submits as any client of the broker would; returns whether the broker took it.
+    pub(crate) async fn submit(&self, number: usize) -> bool {
+        let message = Message {
+            id: format!("submission {number}"),
+            kind: "retort.campaign.v1".to_owned(),
+            body: self.campaign(number).to_string().into(),
+        };
+        let broker = &self.net.broker;
+        broker.declare(&Queue::Submissions).await.is_ok()
+            && broker.publish(&Queue::Submissions, message).await.is_ok()
     }
 
     /// Returns whether a campaign is sealed.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use retort_broker::{Broker as _, Queue};
+use retort_crawl::control::Wish;
 use retort_types::DomainId;
 use tokio::time::Instant;
 
@@ -43,6 +44,8 @@ pub(crate) enum Fault {
     ProvidersFail(Duration),
     /// A campaign is submitted, perhaps again.
     Submit(usize),
+    /// A person wishes something of a campaign.
+    Wish(usize, Wish),
 }
 
 /// What happens, in order of time since the beginning.
@@ -91,7 +94,7 @@ fn draw(chance: &mut Chance, shape: &Shape, at: Duration, schedule: &mut Schedul
             worker(chance.below(shape.workers))
         }
     };
-    match chance.below(13) {
+    match chance.below(15) {
         0..=2 => {
             let name = process(chance);
             let late = chance.percent(50);
@@ -130,6 +133,15 @@ fn draw(chance: &mut Chance, shape: &Shape, at: Duration, schedule: &mut Schedul
             let fault = if fails { Fault::StoreFails(time) } else { Fault::StoreSlow(time) };
             schedule.push((at, fault));
         }
+        12 => {
+            let number = usize::try_from(chance.below(shape.campaigns.len() as u64)).unwrap();
+            schedule.push((at, Fault::Wish(number, Wish::Pause)));
+            schedule.push((at + chance.millis(500, 20_000), Fault::Wish(number, Wish::Resume)));
+        }
+        13 if chance.percent(30) => {
+            let number = usize::try_from(chance.below(shape.campaigns.len() as u64)).unwrap();
+            schedule.push((at, Fault::Wish(number, Wish::Cancel)));
+        }
         _ => schedule.push((at, Fault::ProvidersFail(chance.millis(500, 6_000)))),
     }
 }
@@ -167,6 +179,7 @@ impl World {
                 self.weather(|weather| weather.slow_until = Some(Instant::now() + *time));
             }
             Fault::ProvidersFail(time) => self.providers.fail_for(*time),
+            Fault::Wish(number, wish) => self.wish(*number, *wish).await,
             Fault::Submit(number) => {
                 if !self.submit(*number).await {
                     return Err(fault.clone());

@@ -10,6 +10,7 @@ use crate::chance::Chance;
 use crate::check;
 use crate::faults::{Fault, schedule};
 use crate::journal::Lines;
+use crate::versions::Version;
 use crate::world::{Shape, World};
 
 /// By when every campaign must be sealed: faults end within two minutes, and the longest wait of a
@@ -52,6 +53,7 @@ pub(crate) fn shape(seed: u64, rules: Rules) -> Shape {
         // Files of many columns are what a world costs most, so that few are compacted.
         compact_files: if chance.percent(10) { 5 } else { 48 },
         keeps_exchanges: chance.percent(10),
+        version: |_| Version::Present,
         lines: Lines::Forgotten,
     }
 }

@@ -19,6 +19,7 @@ mod net;
 mod provider;
 mod session;
 mod shelf;
+mod versions;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,7 @@ use std::sync::Mutex;
 use retort_crawl::worker::Rules;
 
 use journal::Lines;
+use versions::Version;
 use life::{Report, live, shape};
 
 /// Worlds that are lived through.
@@ -117,6 +119,52 @@ fn a_seed_repeats_exactly() {
         assert_eq!(differs, None, "seed {seed}");
         assert_eq!(first.digest, second.digest, "seed {seed}");
     }
+}
+
+/// Worlds of each mixture of versions.
+const SEEDS_OF_VERSIONS: u64 = 12;
+
+/// Asserts that fleets of these versions keep every promise.
+fn together(version: fn(&str) -> Version) {
+    for seed in 0..SEEDS_OF_VERSIONS {
+        let mut shape = shape(seed, Rules::default());
+        shape.version = version;
+        let report = live(shape);
+        assert!(report.broken.is_empty(), "seed {seed}: {:#?}", report.broken);
+    }
+}
+
+fn is_coordinator(name: &str) -> bool {
+    name.starts_with('c')
+}
+
+#[test]
+fn workers_of_a_later_version_finish_campaigns() {
+    together(|name| if is_coordinator(name) { Version::Present } else { Version::Later });
+}
+
+#[test]
+fn workers_of_an_earlier_version_finish_campaigns() {
+    together(|name| if is_coordinator(name) { Version::Present } else { Version::Earlier });
+}
+
+#[test]
+fn coordinators_of_a_later_version_finish_campaigns() {
+    together(|name| if is_coordinator(name) { Version::Later } else { Version::Present });
+}
+
+#[test]
+fn coordinators_of_an_earlier_version_finish_campaigns() {
+    together(|name| if is_coordinator(name) { Version::Earlier } else { Version::Present });
+}
+
+#[test]
+fn every_version_finishes_campaigns_while_processes_are_exchanged_one_by_one() {
+    together(|name| match name {
+        "c1" | "w0" => Version::Later,
+        "w1" => Version::Earlier,
+        _ => Version::Present,
+    });
 }
 
 /// Asserts that breaking a rule shows within the first worlds, as `sign`.

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use crate::chance::Chance;
 use crate::journal::Journal;
 use crate::session::{self, Session};
+use crate::versions::Version;
 
 /// How long whoever calls through a silently lost connection waits before it gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,6 +45,7 @@ pub(crate) struct Net {
 pub(crate) struct Link {
     net: Arc<Net>,
     by: String,
+    version: Version,
     is_dead: AtomicBool,
     lost: watch::Sender<bool>,
     sessions: Mutex<Vec<Arc<Session>>>,
@@ -63,9 +65,10 @@ fn unavailable(attempted: &str) -> BrokerError {
 }
 
 impl Link {
-    pub(crate) fn new(net: Arc<Net>, by: &str) -> Arc<Self> {
+    pub(crate) fn new(net: Arc<Net>, by: &str, version: Version) -> Arc<Self> {
         Arc::new(Self {
             net,
+            version,
             by: by.to_owned(),
             is_dead: AtomicBool::new(false),
             lost: watch::channel(false).0,
@@ -184,6 +187,10 @@ impl Broker for Link {
         {
             self.net.journal.published(sample, &self.by, &message.kind);
         }
+        if let Some(besides) = self.version.besides(&message.kind) {
+            self.net.broker.publish(queue, besides).await?;
+        }
+        let message = self.version.dress(message);
         if twice {
             self.net.broker.publish(queue, message.clone()).await?;
         }
@@ -223,6 +230,10 @@ impl Broker for Link {
 
     async fn announce(&self, topic: Topic, message: Message) -> Result<(), BrokerError> {
         self.pass("announce a message").await?;
+        if let Some(besides) = self.version.besides(&message.kind) {
+            self.net.broker.announce(topic, besides).await?;
+        }
+        let message = self.version.dress(message);
         self.net.broker.announce(topic, message).await
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use object_store::memory::InMemory;
 use retort_broker::{Broker as _, MemoryBroker, Message, Queue};
+use retort_crawl::control::{self, Wish};
 use retort_crawl::worker::{Rules, WorkerParts};
 use retort_crawl::{
     CoordinatorSettings, CrawlError, FleetCoordinator, FleetParts, PaceStore, State, Target, Worker,
@@ -25,6 +26,7 @@ use crate::journal::{Clock, Journal, Lines};
 use crate::net::{Link, Net};
 use crate::provider::{Line, Providers, SAMPLE_HEADER};
 use crate::shelf::{Shelf, Shelves, Weather};
+use crate::versions::Version;
 
 /// How the world is made.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub(crate) struct Shape {
     /// Small segments of one day that are made one.
     pub(crate) compact_files: usize,
     pub(crate) keeps_exchanges: bool,
+    /// Which version of the messages each process speaks, by its name.
+    pub(crate) version: fn(&str) -> Version,
     pub(crate) lines: Lines,
 }
 
@@ -184,7 +188,7 @@ impl World {
         let by = format!("{name}.{born}");
         self.journal.note(format_args!("{by} starts"));
         let is_alive = Arc::new(AtomicBool::new(true));
-        let link = Link::new(Arc::clone(&self.net), &by);
+        let link = Link::new(Arc::clone(&self.net), &by, (self.shape.version)(name));
         let store = self.shelf(&by, &is_alive);
         let settings = WriterSettings {
             flush_every: HumanDuration(self.shape.flush),
@@ -345,6 +349,11 @@ impl World {
         let broker = &self.net.broker;
         broker.declare(&Queue::Submissions).await.is_ok()
             && broker.publish(&Queue::Submissions, message).await.is_ok()
+    }
+
+    pub(crate) async fn wish(&self, number: usize, wish: Wish) {
+        let id = CampaignId::new(&format!("c{number}")).unwrap();
+        control::wish(&self.store(), &*self.clock, &id, wish).await.unwrap();
     }
 
     /// Returns whether a campaign is sealed.

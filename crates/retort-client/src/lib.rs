@@ -10,6 +10,7 @@ mod connect;
 mod credential;
 mod error;
 mod exchange;
+mod exchanger;
 mod fault;
 mod receive;
 mod request;
@@ -28,6 +29,7 @@ pub use error::ClientError;
 pub use exchange::{
     BodySink, ChunkMark, Ending, Exchange, Flow, Head, MAX_CHUNK_MARKS, Phase, Which,
 };
+pub use exchanger::Exchanger;
 pub use request::HttpRequest;
 pub use secret::{REDACTED, Secret, SecretHeader, redact};
 pub use settings::ClientSettings;

@@ -31,6 +31,7 @@ use crate::message::{CANCELLED, CONTROL_KIND, Command, Control, message, sample_
 use crate::record::{RecordMaker, fresh_id};
 use crate::settings::CoordinatorSettings;
 use crate::status::{self, State, Status};
+use crate::turns::in_turn;
 use campaign::{CampaignState, Next};
 use earlier::{Earlier, earlier};
 use hearing::{Heard, Hearing};
@@ -201,20 +202,23 @@ impl Coordinator {
         let mut tick = ticker(TICK);
         let mut telling = ticker(self.status_every());
         let mut wishes = ticker(WISHES_EVERY);
+        let mut hears = false;
         loop {
             if *stop.borrow() {
                 return Ok(Finish::Stopped);
             }
-            tokio::select! {
+            hears = !hears;
+            in_turn!(hears, {
                 heard = self.hearing.next() => match heard {
                     Some(heard) => self.fold(heard).await,
                     None => return Err(CrawlError::BrokerLost),
                 },
+            }, {
+                changed = stop.changed() => if changed.is_err() { return Ok(Finish::Stopped) },
                 _ = tick.tick() => {}
                 _ = telling.tick() => self.tell(None).await,
                 _ = wishes.tick() => self.look_for_wishes().await?,
-                changed = stop.changed() => if changed.is_err() { return Ok(Finish::Stopped) },
-            }
+            });
             if self.advance().await? {
                 self.tell(None).await;
                 return Ok(Finish::Complete);

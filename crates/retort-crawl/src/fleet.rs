@@ -28,6 +28,7 @@ use crate::message::{ACCEPTED_KIND, ACTIVE_KIND, Accepted, PING_KIND, REJECTED_K
 use crate::record::fresh_id;
 use crate::settings::CoordinatorSettings;
 use crate::submit::Submitted;
+use crate::turns::in_turn;
 use campaigns::Campaigns;
 pub use shares::Share;
 pub use submission::stored_path;
@@ -163,6 +164,7 @@ impl FleetCoordinator {
                         self.statuses.set_connected(false);
                         tracing::warn!(error = %task::chain(&error), "the broker cannot be used; it is tried again");
                         tokio::select! {
+                            biased;
                             changed = stop.changed() => drop(changed),
                             () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
                         }
@@ -171,14 +173,15 @@ impl FleetCoordinator {
                 continue;
             };
             tokio::select! {
+                biased;
+                changed = stop.changed() => if changed.is_err() { return Ok(None) },
+                _ = ping.tick() => self.ping().await,
+                // Rows of an earlier time as the active one: whoever is active reads them in the store.
+                Some(_) = self.committed.recv() => {}
                 delivery = consumer.next() => match delivery {
                     Some(first) => return Ok(receipts.map(|receipts| (receipts, first))),
                     None => receipts = None,
                 },
-                // Rows of an earlier time as the active one: whoever is active reads them in the store.
-                Some(_) = self.committed.recv() => {}
-                _ = ping.tick() => self.ping().await,
-                changed = stop.changed() => if changed.is_err() { return Ok(None) },
             }
         }
     }
@@ -210,34 +213,37 @@ impl FleetCoordinator {
         // Whoever listens finds the topic, also before the first campaign.
         announce(&self.parts, ACTIVE_KIND, &()).await;
         take_in(&campaigns, first).await;
+        let mut hears = false;
         loop {
             if *stop.borrow() {
                 receipts.close().await;
                 submissions.close().await;
                 return Ok(Led::Stopped);
             }
-            tokio::select! {
+            hears = !hears;
+            in_turn!(hears, {
                 delivery = receipts.next() => match delivery {
                     Some(delivery) => take_in(&campaigns, delivery).await,
                     None => return Ok(Led::SessionLost),
                 },
+            }, {
+                changed = stop.changed() => drop(changed),
+                () = campaigns.next_end() => {}
+                Some(dealt) = dealing.join_next() => {
+                    let dealt = dealt.map_err(|error| CrawlError::Task(error.to_string()))?;
+                    self.answer(&mut campaigns, dealt).await;
+                }
                 delivery = submissions.next(), if dealing.is_empty() => match delivery {
                     Some(delivery) => {
                         dealing.spawn(deal(Arc::clone(&self.parts), delivery));
                     }
                     None => return Ok(Led::SessionLost),
                 },
-                Some(dealt) = dealing.join_next() => {
-                    let dealt = dealt.map_err(|error| CrawlError::Task(error.to_string()))?;
-                    self.answer(&mut campaigns, dealt).await;
-                }
-                () = campaigns.next_end() => {}
                 Some(committed) = self.committed.recv() => campaigns.hand_on_own(&committed).await,
                 _ = look.tick() => if let Err(error) = campaigns.look().await {
                     tracing::warn!(error = %task::chain(&error), "the store could not be looked through; it is tried again");
                 },
-                changed = stop.changed() => drop(changed),
-            }
+            });
         }
     }
 

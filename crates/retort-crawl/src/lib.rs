@@ -11,6 +11,7 @@ pub mod sealing;
 pub mod settings;
 pub mod status;
 pub mod submit;
+mod turns;
 pub mod verify;
 pub mod worker;
 

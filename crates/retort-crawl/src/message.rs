@@ -1,6 +1,9 @@
 //! What coordinator and worker say to each other, as JSON in the broker's messages.
 //!
-//! Readers ignore fields they do not know, so that one of the two may be a version ahead.
+//! Readers ignore fields, kinds and commands they do not know, and do without those that came later,
+//! so that one of the two may be a version ahead: a new field has a default. What is asked and kept
+//! (`params`, `input` and `store` of a sample) is the exception. Whoever does not know a part of it
+//! must not ask, so it is read strictly, and a new part is left out where it says nothing.
 
 use bytes::Bytes;
 use retort_broker::Message;
@@ -60,17 +63,19 @@ pub struct Heartbeat {
     /// The domains it owns or waits for.
     pub domains: BTreeMap<DomainId, DomainReport>,
     /// Its spool and segments.
+    #[serde(default)]
     pub writer: WriterStatus,
 }
 
 /// One domain as its owner sees it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DomainReport {
     /// Its pace; absent until it is owned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pace: Option<DomainStatus>,
     /// Why it is not owned yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
     /// Samples held and not yet started.
     pub queued: u64,
@@ -82,6 +87,7 @@ pub struct DomainReport {
 
 /// Counts per model since a worker started, or over a whole campaign.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tally {
     /// Requests that were sent.
     pub requests: u64,

@@ -137,6 +137,7 @@ pub(crate) fn fresh_id(clock: &dyn WallClock) -> Uuid {
 }
 
 fn named(clock: &dyn WallClock, random: [u8; RANDOM_BYTES]) -> Uuid {
+    let random = clock.chance().unwrap_or(random);
     let millis = u64::try_from(clock.now().as_micros() / 1_000).unwrap_or(0);
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }

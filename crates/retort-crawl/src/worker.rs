@@ -10,6 +10,7 @@ mod lane;
 mod own;
 mod pace_store;
 mod registry;
+mod rules;
 mod scrub;
 mod session;
 mod settle;
@@ -22,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use retort_broker::{Broker, Queue, Topic};
-use retort_client::HttpClient;
+use retort_client::Exchanger;
 use retort_dataset::writer::Committed;
 use retort_dataset::{Writer, WriterStatus};
 use retort_pace::PaceSettings;
@@ -32,6 +33,8 @@ use tokio::task::JoinSet;
 
 pub use ask::{Composed, Target, Unaskable};
 pub use pace_store::PaceStore;
+#[doc(hidden)]
+pub use rules::Rules;
 pub use trial::{Trial, Tried, ask_once, try_once};
 
 use crate::CrawlError;
@@ -62,7 +65,7 @@ pub struct WorkerParts {
     /// Where samples come from.
     pub broker: Arc<dyn Broker>,
     /// How requests are sent.
-    pub client: HttpClient,
+    pub client: Arc<dyn Exchanger>,
     /// Where replies are made durable.
     pub writer: Writer,
     /// What the writer made durable.
@@ -84,6 +87,7 @@ pub struct WorkerParts {
 impl WorkerParts {
     fn into_context(
         self,
+        rules: Rules,
         pace_of: BTreeMap<DomainId, mpsc::Sender<oneshot::Sender<()>>>,
     ) -> (Arc<Context>, mpsc::Receiver<Committed>) {
         let allowance = Allowance {
@@ -105,7 +109,8 @@ impl WorkerParts {
                 asked: Arc::default(),
                 broken: watch::channel(None).0,
             },
-            registry: Registry::default(),
+            registry: Registry::new(rules.dedupe),
+            rules,
             pace_store: self.pace_store,
             settings: self.settings,
             targets: self.targets.into_iter().map(known).collect(),
@@ -134,6 +139,12 @@ impl Worker {
     /// Starts a worker: one task per domain, one that settles what became durable, one that flushes
     /// when windows starve and one that tells how it is doing.
     pub async fn start(parts: WorkerParts) -> Result<Self, CrawlError> {
+        Self::start_by(parts, Rules::default()).await
+    }
+
+    /// Starts a worker that keeps only some rules of the protocol; for tests that must notice.
+    #[doc(hidden)]
+    pub async fn start_by(parts: WorkerParts, rules: Rules) -> Result<Self, CrawlError> {
         let (broker, domains) = (Arc::clone(&parts.broker), parts.domains.clone());
         broker.declare(&Queue::Receipts).await?;
         for domain in &domains {
@@ -146,7 +157,7 @@ impl Worker {
             pace_of.insert(domain.id.clone(), sender);
             asked.push(wanted);
         }
-        let (context, committed) = parts.into_context(pace_of);
+        let (context, committed) = parts.into_context(rules, pace_of);
         let settling = settle::settle(Arc::clone(&context), Arc::clone(&broker), committed);
         let settler = tokio::spawn(settling);
         let mut services = JoinSet::new();

@@ -9,6 +9,7 @@ mod committed;
 mod compact;
 mod flush;
 mod join;
+mod here;
 mod run;
 mod status;
 #[cfg(test)]

@@ -67,6 +67,12 @@ impl fmt::Debug for Timestamp {
 pub trait WallClock: Send + Sync + fmt::Debug {
     /// Returns the time now.
     fn now(&self) -> Timestamp;
+
+    /// Returns the random part of a new name, for clocks of worlds that repeat exactly; with nothing,
+    /// as unless said otherwise, the system is asked for one.
+    fn chance(&self) -> Option<[u8; 10]> {
+        None
+    }
 }
 
 /// Text that should have been an RFC 3339 time was not.

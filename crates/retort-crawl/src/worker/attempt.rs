@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use retort_broker::Fence;
-use retort_client::{Exchange, HttpClient, HttpRequest, Secret};
+use retort_client::{Exchange, Exchanger, HttpRequest, Secret};
 use retort_dataset::exchange::Archiver;
 use retort_dataset::{SpoolError, Writer};
 use retort_pace::Settlement;
@@ -27,7 +27,7 @@ use crate::record::{RecordMaker, asked, not_sent};
 /// What every attempt of a worker needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempter {
-    pub(crate) client: HttpClient,
+    pub(crate) client: Arc<dyn Exchanger>,
     pub(crate) writer: Writer,
     pub(crate) maker: RecordMaker,
     pub(crate) allowance: Allowance,

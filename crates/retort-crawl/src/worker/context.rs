@@ -15,6 +15,7 @@ use super::ask::Target;
 use super::attempt::Attempter;
 use super::pace_store::PaceStore;
 use super::registry::Registry;
+use super::rules::Rules;
 use crate::message::DomainReport;
 use crate::settings::WorkerSettings;
 
@@ -52,6 +53,7 @@ impl std::ops::Deref for Known {
 pub(super) struct Context {
     pub(super) attempter: Attempter,
     pub(super) registry: Registry,
+    pub(super) rules: Rules,
     pub(super) pace_store: PaceStore,
     pub(super) settings: WorkerSettings,
     pub(super) targets: BTreeMap<ModelName, Arc<Known>>,
@@ -79,6 +81,15 @@ impl Context {
 
     pub(super) fn target(&self, model: &ModelName) -> Option<Arc<Known>> {
         self.targets.get(model).map(Arc::clone)
+    }
+
+    /// Returns how long a new owner waits while an earlier one may still be asking.
+    pub(super) fn grace(&self) -> Duration {
+        if self.rules.grace {
+            self.settings.grace.0
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// Returns how long to wait before the next attempt: doubling, with up to half taken off by
@@ -129,6 +140,13 @@ impl Context {
     pub(super) async fn acknowledge(&self, acker: Acker) {
         if let Err(error) = acker.acknowledge().await {
             tracing::debug!(error = %error, "an acknowledgement came too late; the sample will be delivered again");
+        }
+    }
+
+    /// Acknowledges every delivery of a sample.
+    pub(super) async fn acknowledge_all(&self, id: SampleId) {
+        for acker in self.registry.finish(id) {
+            self.acknowledge(acker).await;
         }
     }
 

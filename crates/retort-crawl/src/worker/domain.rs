@@ -162,19 +162,22 @@ impl Domain {
                 break;
             }
             self.flush_if_starved();
+            // In this order, so that a simulated fleet repeats exactly. What comes first comes at
+            // most every so often and is quickly done; deliveries end at the prefetch.
             tokio::select! {
-                Some(ended) = self.attempts.join_next_with_id() => self.settle(ended).await,
-                Some(_) = self.endings.join_next() => {}
-                Some(control) = self.control.recv() => self.control(control),
+                biased;
                 changed = self.phase.changed() => if changed.is_err() { break },
+                _ = report.tick() => self.report(),
                 Some(loaded) = self.loading.join_next() => self.take_over(loaded),
                 Some(judged) = self.judging.join_next() => self.heed(judged),
                 Some(kept) = self.wanted.recv() => self.keep_pace(kept),
+                Some(control) = self.control.recv() => self.control(control),
+                Some(ended) = self.attempts.join_next_with_id() => self.settle(ended).await,
+                Some(_) = self.endings.join_next() => {}
                 event = self.session.next(), if !stopping => match event {
                     Event::Delivery(delivery) => self.take_in(delivery).await,
                     Event::Lost => self.lose(),
                 },
-                _ = report.tick() => self.report(),
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
@@ -307,6 +310,10 @@ impl Domain {
         self.pacer.settle(permit, &ended.settlement, now);
         self.tally(&job.sample, Some(&ended.settlement), ended.final_outcome);
         if ended.final_outcome.is_some() {
+            if !self.context.rules.durable_first {
+                let context = Arc::clone(&self.context);
+                context.acknowledge_all(job.sample.sample_id).await;
+            }
             return;
         }
         job.attempts += 1;

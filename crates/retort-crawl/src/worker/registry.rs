@@ -22,9 +22,16 @@ pub(crate) enum Admission {
 }
 
 /// The samples a worker holds and those it finished lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
+    dedupes: bool,
     inner: Mutex<Inner>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new(true)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +43,14 @@ struct Inner {
 }
 
 impl Registry {
+    /// Returns an empty one; a test may have it take every delivery for new.
+    pub(crate) fn new(dedupes: bool) -> Self {
+        Self {
+            dedupes,
+            inner: Mutex::default(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,12 +58,16 @@ impl Registry {
     /// Takes in a delivery of the domain with this number.
     pub(crate) fn admit(&self, id: SampleId, domain: usize, acker: Acker) -> Admission {
         let mut inner = self.lock();
-        if inner.finished.contains(&id) {
+        if inner.finished.contains(&id) && self.dedupes {
             return Admission::Finished(acker);
         }
         if let Some((_, ackers)) = inner.held.get_mut(&id) {
             ackers.push(acker);
-            return Admission::Held;
+            return if self.dedupes {
+                Admission::Held
+            } else {
+                Admission::New
+            };
         }
         inner.held.insert(id, (domain, vec![acker]));
         if inner.counts.len() <= domain {

@@ -52,9 +52,7 @@ pub(super) async fn settle(
 
 async fn acknowledge(context: &Context, records: impl Iterator<Item = &CommittedRecord>) {
     for record in records {
-        for acker in context.registry.finish(record.sample_id) {
-            context.acknowledge(acker).await;
-        }
+        context.acknowledge_all(record.sample_id).await;
     }
 }
 

@@ -114,7 +114,9 @@ impl World {
         Worker::start(WorkerParts {
             worker_id: name.to_owned(),
             broker: self.broker(),
-            client: HttpClient::new(ClientSettings::default(), SOFTWARE, Arc::new(Clock)).unwrap(),
+            client: Arc::new(
+                HttpClient::new(ClientSettings::default(), SOFTWARE, Arc::new(Clock)).unwrap(),
+            ),
             writer,
             committed,
             pace_store: PaceStore::new(self.store.clone(), None),

@@ -94,7 +94,7 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Result<u8, Failure> {
     let worker = Worker::start(WorkerParts {
         worker_id: WORKER.to_owned(),
         broker,
-        client,
+        client: Arc::new(client),
         writer,
         committed,
         pace_store: pace_store(config)?,

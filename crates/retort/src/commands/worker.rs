@@ -84,7 +84,7 @@ async fn start(context: &Context, name: &str) -> Result<(Worker, AmqpBroker), Fa
     let worker = Worker::start(WorkerParts {
         worker_id: name.to_owned(),
         broker: Arc::new(broker.clone()),
-        client,
+        client: Arc::new(client),
         writer,
         committed,
         pace_store: PaceStore::new(store, None),

@@ -57,7 +57,7 @@ impl Domain {
     pub(super) fn claim(&mut self, delivery: &Delivery) {
         let now = Instant::now();
         let inherited = delivery.redelivered || delivery.message.kind == REISSUED_KIND;
-        let grace = self.context.settings.grace.0;
+        let grace = self.context.grace();
         match self.tenure {
             Tenure::Standby => self.enter(now, inherited),
             Tenure::Grace {
@@ -84,7 +84,7 @@ impl Domain {
     }
 
     fn enter(&mut self, now: Instant, inherited: bool) {
-        let grace = self.context.settings.grace.0;
+        let grace = self.context.grace();
         let until = if inherited { now + grace } else { now };
         tracing::info!(domain.id = %self.spec.id, inherited, "a rate-limit domain falls to this worker");
         self.tenure = Tenure::Grace {

@@ -1,0 +1,138 @@
+//! A world from its beginning to its end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use retort_crawl::worker::Rules;
+use tokio::time::Instant;
+
+use crate::chance::Chance;
+use crate::check;
+use crate::faults::{Fault, schedule};
+use crate::journal::Lines;
+use crate::versions::Version;
+use crate::world::{Shape, World};
+
+/// By when every campaign must be sealed: faults end within two minutes, and the longest wait of a
+/// service that tries again is half a minute.
+const END: Duration = Duration::from_mins(20);
+
+/// How often it is looked whether everything is sealed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What came of a world.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) seed: u64,
+    /// What was broken.
+    pub(crate) broken: Vec<String>,
+    /// Of everything that happened, in order.
+    pub(crate) digest: u64,
+    pub(crate) lines: String,
+    pub(crate) requests: usize,
+    /// Samples that were answered more than once.
+    pub(crate) again: usize,
+    pub(crate) changes: u64,
+    pub(crate) took: Duration,
+}
+
+/// Returns the shape of the world with this seed.
+pub(crate) fn shape(seed: u64, rules: Rules) -> Shape {
+    let mut chance = Chance::of(seed, "shape");
+    let domains = chance.within(2, 3);
+    let campaigns = if chance.percent(20) { 2 } else { 1 };
+    Shape {
+        seed,
+        rules,
+        rates: (0..domains).map(|_| [50, 90, 120, 240][usize::try_from(chance.below(4)).unwrap()]).collect(),
+        workers: chance.within(2, 3),
+        campaigns: (0..campaigns).map(|_| 2 * chance.within(5, 8)).collect(),
+        handoff: chance.percent(60),
+        trouble: [0, 5, 20][usize::try_from(chance.below(3)).unwrap()],
+        flush: chance.millis(1_000, 5_000),
+        // Files of many columns are what a world costs most, so that few are compacted.
+        compact_files: if chance.percent(10) { 5 } else { 48 },
+        keeps_exchanges: chance.percent(10),
+        version: |_| Version::Present,
+        lines: Lines::Forgotten,
+    }
+}
+
+/// Lives a world of this shape through.
+pub(crate) fn live(shape: Shape) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        // What other threads finish comes when nothing else is left to do at that moment.
+        .global_queue_interval(1 << 30)
+        .build()
+        .unwrap();
+    let report = runtime.block_on(Box::pin(lived(shape)));
+    runtime.shutdown_background();
+    report
+}
+
+async fn lived(shape: Shape) -> Report {
+    let begun = Instant::now();
+    let mut world = World::new(shape);
+    let mut to_come: BTreeMap<(Instant, usize), Fault> = BTreeMap::new();
+    for (number, (at, fault)) in schedule(&world.shape).into_iter().enumerate() {
+        to_come.insert((begun + at, number), fault);
+    }
+    let mut broken = Vec::new();
+    let campaigns = world.shape.campaigns.len();
+    let mut open: Vec<usize> = (0..campaigns).collect();
+    while !(open.is_empty() && to_come.is_empty()) {
+        let look_at = Instant::now() + LOOK_EVERY;
+        let next = to_come.first_key_value().map(|((at, _), _)| *at);
+        tokio::time::sleep_until(next.map_or(look_at, |at| at.min(look_at))).await;
+        while let Some(entry) = to_come.first_entry().filter(|entry| entry.key().0 <= Instant::now()) {
+            let ((_, number), fault) = entry.remove_entry();
+            if let Err(again) = world.suffer(&fault).await {
+                to_come.insert((Instant::now() + Duration::from_secs(1), number), again);
+            }
+        }
+        let mut left = Vec::new();
+        for number in open {
+            if !world.is_sealed(number).await {
+                left.push(number);
+            }
+        }
+        open = left;
+        if begun.elapsed() > END {
+            broken.push(format!("campaigns {open:?} do not end; to come: {to_come:?}"));
+            break;
+        }
+    }
+    for number in (0..campaigns).filter(|number| !open.contains(number)) {
+        broken.extend(check::complete_and_unique(&world, number).await);
+    }
+    let took = begun.elapsed();
+    for name in world.names() {
+        if !world.stop(&name).await {
+            broken.push(format!("{name} does not stop"));
+        }
+    }
+    let told = world.journal.take();
+    let durable = check::durable(&told.stored);
+    broken.extend(check::acknowledged_after_durable(&told, &durable));
+    broken.extend(check::never_faster(&told, &world.shape.rates));
+    broken.extend(check::asked_once_per_life(&told));
+    broken.extend(check::published_only_open(&told, &durable));
+    broken.extend(check::paid_once(&told));
+    if told.rejected > 0 {
+        broken.push(format!("{} messages were rejected", told.rejected));
+    }
+    let mut answered = std::collections::BTreeSet::new();
+    let complete = told.requests.iter().filter(|request| request.answered.is_some());
+    Report {
+        seed: world.shape.seed,
+        broken,
+        digest: told.digest(),
+        lines: told.lines().to_owned(),
+        requests: told.requests.len(),
+        again: complete.filter(|request| !answered.insert(request.sample)).count(),
+        changes: told.changes,
+        took,
+    }
+}

@@ -1,0 +1,112 @@
+//! Processes that are one version of the messages apart: what a later one says besides, and what an
+//! earlier one does not say yet.
+
+use retort_broker::Message;
+use serde_json::{Value, json};
+
+/// Which version of the messages a process speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// What this program speaks.
+    #[default]
+    Present,
+    /// One that has fields, commands and kinds of messages nobody here knows.
+    Later,
+    /// One that lacks every field that may be absent.
+    Earlier,
+    /// One whose samples are asked with a parameter nobody here knows.
+    Stranger,
+}
+
+/// Maps whose keys are names: a later version has no other names.
+const MAPS: [&str; 3] = ["domains", "models", "outcomes"];
+
+/// What is asked and kept. It is read strictly: whoever does not know a part of it must not ask.
+const STRICT: [&str; 3] = ["input", "params", "store"];
+
+/// Fields that came after the first version of their message, or might have.
+const OPTIONAL: [&str; 11] = [
+    "announced_tokens_per_minute",
+    "concurrency",
+    "cost_usd",
+    "input_tokens",
+    "last_fsync_ms",
+    "learned_concurrency",
+    "limit",
+    "output_tokens",
+    "retries",
+    "waiting_for",
+    "writer",
+];
+
+/// What the pace of a domain told from the first version on.
+const FIRST: [&str; 2] = ["lanes", "today"];
+
+impl Version {
+    /// Returns what a process of this version says in the place of `message`.
+    pub(crate) fn dress(self, message: Message) -> Message {
+        if self == Self::Present || message.body.is_empty() {
+            return message;
+        }
+        let mut value: Value = serde_json::from_slice(&message.body).unwrap();
+        match self {
+            Self::Present => {}
+            Self::Later => add(&mut value),
+            Self::Earlier => remove(&mut value),
+            Self::Stranger => {
+                if let Some(params) = value.get_mut("params") {
+                    params["mirostat"] = json!(2);
+                }
+            }
+        }
+        let body = value.to_string().into();
+        Message { body, ..message }
+    }
+
+    /// Returns what a process of this version says beside a message of this kind.
+    pub(crate) fn besides(self, kind: &str) -> Option<Message> {
+        let (kind, body) = match kind {
+            "retort.receipt.v1" => ("retort.census.v1", json!({ "tokens": 1 })),
+            "retort.control.v1" => (kind, json!({ "campaign": "c0", "command": { "do": "slow_down" } })),
+            _ => return None,
+        };
+        (self == Self::Later).then(|| Message {
+            id: "later".to_owned(),
+            kind: kind.to_owned(),
+            body: body.to_string().into(),
+        })
+    }
+}
+
+fn add(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields.iter_mut().filter(|(key, _)| !STRICT.contains(&key.as_str())) {
+                match value {
+                    Value::Object(entries) if MAPS.contains(&key.as_str()) => {
+                        entries.values_mut().for_each(add);
+                    }
+                    other => add(other),
+                }
+            }
+            let unknown = json!({ "deep": [1, null, { "do": "pause" }] });
+            fields.insert("known_to_later_versions".to_owned(), unknown);
+        }
+        Value::Array(items) => items.iter_mut().for_each(add),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn remove(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|key, _| !OPTIONAL.contains(&key.as_str()));
+            let kept = fields.iter_mut().filter(|(key, _)| {
+                !STRICT.contains(&key.as_str()) && !FIRST.contains(&key.as_str())
+            });
+            kept.for_each(|(_, value)| remove(value));
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,48 @@
+//! A writer as a task: for simulated worlds, whose time stands still while nothing in it runs.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+
+use retort_types::WallClock;
+use tokio::sync::mpsc;
+
+use super::run::Parts;
+use super::{Committed, Recovered, Writer, WriterSettings};
+use crate::spool::disk::RealDisk;
+use crate::{DatasetError, Store};
+
+impl Writer {
+    /// Returns a writer as [`Writer::start`] does, with its work to be run by the caller. The work
+    /// writes files without giving way to other tasks, so that it has no place in a service. When it
+    /// is dropped, whatever is in the spool stays there, as after a kill.
+    ///
+    /// # Errors
+    /// When the spool is in use or cannot be opened.
+    #[doc(hidden)]
+    pub fn start_here(
+        spool_dir: &Path,
+        store: Store,
+        worker_id: &str,
+        settings: WriterSettings,
+        clock: Arc<dyn WallClock>,
+    ) -> Result<
+        (
+            Self,
+            mpsc::Receiver<Committed>,
+            Recovered,
+            impl Future<Output = ()> + Send + use<>,
+        ),
+        DatasetError,
+    > {
+        let parts = Parts {
+            store,
+            worker_id: worker_id.to_owned(),
+            settings,
+            clock,
+        };
+        let (writer, committed, recovered, work) =
+            Self::prepare(Box::new(RealDisk), spool_dir, parts)?;
+        Ok((writer, committed, recovered, work.run()))
+    }
+}

@@ -30,7 +30,8 @@ fn host() -> String {
                     std::thread::sleep(HOLD);
                     let held = begun.elapsed().as_micros().to_string();
                     let length = held.len();
-                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{held}");
+                    let answer =
+                        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{held}");
                     if stream.write_all(answer.as_bytes()).is_err() {
                         return;
                     }

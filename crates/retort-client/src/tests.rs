@@ -4,6 +4,7 @@ mod bodies;
 mod deadlines;
 mod environment;
 mod faults;
+mod late;
 mod requests;
 mod secrets;
 mod server;

@@ -242,7 +242,7 @@ impl Attempter {
     }
 }
 
-/// Replies from this size on may be too large for the spool once they are written as JSON.
+/// Replies from this size on may be too large for the spool.
 const LARGE_BYTES: usize = 8 << 20;
 
 fn weight(record: &AttemptRecord) -> usize {

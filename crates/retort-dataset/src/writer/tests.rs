@@ -274,7 +274,7 @@ async fn a_full_spool_makes_appending_wait_for_the_store() {
     let spool = tempfile::tempdir().unwrap();
     let (failing, store) = memory(0);
     let settings = WriterSettings {
-        spool_max_bytes: NonZeroU64::new(4_000).unwrap(),
+        spool_max_bytes: NonZeroU64::new(2_000).unwrap(),
         ..settings()
     };
     let mut bench = bench_on(Box::new(RealDisk), spool.path(), store, settings);

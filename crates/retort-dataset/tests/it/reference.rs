@@ -68,6 +68,10 @@ In an **import** (`origin = 'import'`) columns that only a crawl can fill are nu
 `provider`, `account`, `domain`, `endpoint_host`, `wire_protocol`, `streamed`, `worker_id`, `delivery_count`, and
 `finished_at` and `request_params` unless the files tell them. A reply whose prompt no file tells has no messages, and
 its prompt is named by the batch's `custom_id`. Prompts and draws are numbered in the order of the files.
+
+**Times.** `latency_ms` is from the writing of the request to the reading of the last byte. On a client that has no CPU
+left, bytes lie in the kernel before they are read: `latency_ms - client_lag_ms` is the provider's time then, and without
+such a shortage the two differ by less than a millisecond. Files of table version 1 have no `client_lag_ms`; it reads as null.
 ";
 
 const MORE: &str = r"

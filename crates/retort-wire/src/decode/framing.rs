@@ -131,7 +131,11 @@ impl Framing {
         let (kind, is_overflown) = match self {
             Self::Unknown => (BodyKind::Empty, false),
             Self::Whole(whole) => {
-                assembler.whole(&String::from_utf8_lossy(&whole.bytes));
+                // Looking for what is no text while copying takes several times as long as looking.
+                match std::str::from_utf8(&whole.bytes) {
+                    Ok(text) => assembler.whole(text),
+                    Err(_) => assembler.whole(&String::from_utf8_lossy(&whole.bytes)),
+                }
                 (BodyKind::Whole, whole.is_cut)
             }
             Self::Events(mut parser) => {

@@ -143,22 +143,29 @@ impl<'a> Cursor<'a> {
         self.0.is_empty()
     }
 
+    fn peek(&self) -> Option<u8> {
+        self.0.as_bytes().first().copied()
+    }
+
+    /// Goes on behind a byte that is a character of its own.
+    fn step(&mut self) {
+        self.0 = self.0.get(1..).unwrap_or_default();
+    }
+
     fn skip_space(&mut self) {
-        if self.0.starts_with([' ', '\n', '\r', '\t']) {
-            self.0 = self.0.trim_start_matches([' ', '\n', '\r', '\t']);
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.step();
         }
     }
 
     /// Takes `token` if it comes next.
-    fn take(&mut self, token: char) -> bool {
+    fn take(&mut self, token: u8) -> bool {
         self.skip_space();
-        match self.0.strip_prefix(token) {
-            Some(rest) => {
-                self.0 = rest;
-                true
-            }
-            None => false,
+        let is_next = self.peek() == Some(token);
+        if is_next {
+            self.step();
         }
+        is_next
     }
 
     fn null(&mut self) -> Option<()> {
@@ -175,21 +182,20 @@ impl<'a> Cursor<'a> {
     }
 
     fn object(&mut self, mut value: impl FnMut(&mut Self, &str) -> Option<()>) -> Option<()> {
-        self.items('{', '}', |cursor| {
+        self.items([b'{', b'}'], |cursor| {
             let name = cursor.text()?;
-            cursor.take(':').then_some(())?;
+            cursor.take(b':').then_some(())?;
             value(cursor, &name)
         })
     }
 
     fn list(&mut self, item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
-        self.items('[', ']', item)
+        self.items([b'[', b']'], item)
     }
 
     fn items(
         &mut self,
-        open: char,
-        close: char,
+        [open, close]: [u8; 2],
         mut item: impl FnMut(&mut Self) -> Option<()>,
     ) -> Option<()> {
         self.take(open).then_some(())?;
@@ -201,7 +207,7 @@ impl<'a> Cursor<'a> {
             if self.take(close) {
                 return Some(());
             }
-            self.take(',').then_some(())?;
+            self.take(b',').then_some(())?;
         }
     }
 
@@ -240,11 +246,25 @@ impl<'a> Cursor<'a> {
         crate::lenient::Number(Some(number)).single()
     }
 
+    /// Takes a number of up to three digits.
+    fn byte(&mut self) -> Option<u8> {
+        self.skip_space();
+        let mut number = None;
+        for _ in 0..3 {
+            let Some(digit @ b'0'..=b'9') = self.peek() else {
+                break;
+            };
+            number = Some(number.unwrap_or(0_u16) * 10 + u16::from(digit - b'0'));
+            self.step();
+        }
+        u8::try_from(number?).ok()
+    }
+
     fn bytes(&mut self) -> Option<Vec<u8>> {
         // Most tokens are a few characters.
         let mut bytes = Vec::with_capacity(8);
         self.list(|cursor| {
-            bytes.push(cursor.number()?.parse().ok()?);
+            bytes.push(cursor.byte()?);
             Some(())
         })?;
         bytes.shrink_to_fit();

@@ -1,12 +1,15 @@
 //! Work queues and topics between coordinator and workers.
 //!
-//! [`Broker`] is what every twin offers; [`MemoryBroker`] is the twin within one process. A queue
+//! [`Broker`] is what every twin offers; [`MemoryBroker`] is the twin within one process,
+//! [`AmqpBroker`] the one over `RabbitMQ`. A queue
 //! gives each message to one consumer until it is acknowledged; a [`Topic`] gives each subscriber
 //! its own copy and may lose it. Delivery is at least once: whoever consumes must recognise a
 //! message it has seen. No twin looks inside a message.
 //!
-//! The feature `testkit` opens `conformance`, the properties every twin must have.
+//! The feature `testkit` opens `conformance`, the properties every twin must have, and `testkit`, a
+//! private `RabbitMQ` and a proxy that breaks connections.
 
+mod amqp;
 mod broker;
 #[cfg(any(test, feature = "testkit"))]
 pub mod conformance;
@@ -16,7 +19,10 @@ mod error;
 mod memory;
 mod message;
 mod queue;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 
+pub use amqp::{AmqpBroker, AmqpSettings, AmqpSettingsError, BrokerUrl, InvalidBrokerUrl};
 pub use broker::{
     Broker, Capabilities, ConsumeOptions, Consumer, Fence, Health, Live, RETRY_TIERS, Subscription,
 };

@@ -29,10 +29,17 @@ pub async fn held_messages_return_to_the_head(trial: &Trial) {
     let mut held = take(&mut first, 0..4).await;
     acknowledge([held.remove(1)]).await;
     first.close().await;
-    for (id, count) in [(0, 1), (2, 1), (3, 1), (4, 0), (5, 0), (6, 0), (7, 0)] {
+    for id in [0, 2, 3, 4, 5, 6, 7] {
         let mut taken = take(&mut second, [id]).await;
         let delivery = taken.remove(0);
-        assert_eq!(delivery.delivery_count, count, "of message {id}");
+        let count = delivery.delivery_count;
+        // A server sends ahead: the acknowledgement made room for one that was not taken yet.
+        let expected = match id {
+            0..4 => count == 1,
+            4 => count <= 1,
+            _ => count == 0,
+        };
+        assert!(expected, "message {id} came back {count} times");
         assert_eq!(delivery.redelivered, count > 0, "of message {id}");
         acknowledge([delivery]).await;
     }

@@ -1,0 +1,215 @@
+//! A TCP proxy that does to a connection what networks do.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Bytes moved at a time.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// What the proxy does to every connection, old and new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Passes everything on.
+    Pass,
+    /// Ends connections, also new ones.
+    Cut,
+    /// Keeps connections open and passes nothing on, not even their end: half-open. What was sent
+    /// meanwhile arrives once the mode is `Pass` again.
+    Blackhole,
+    /// Passes on one byte per second in each direction.
+    Throttle,
+}
+
+/// A proxy on the loopback interface, which ends when it is dropped.
+#[derive(Debug)]
+pub struct FaultProxy {
+    address: SocketAddr,
+    mode: watch::Sender<Mode>,
+    accepted: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl FaultProxy {
+    /// Starts a proxy before `target`, on a free port, in the mode [`Mode::Pass`].
+    ///
+    /// # Errors
+    /// When no port can be opened.
+    pub async fn start(target: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let mode = watch::Sender::new(Mode::Pass);
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let task = tokio::spawn(accept(
+            listener,
+            target,
+            mode.subscribe(),
+            Arc::clone(&accepted),
+        ));
+        Ok(Self {
+            address,
+            mode,
+            accepted,
+            task,
+        })
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Changes what it does from now on.
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    /// Ends every connection and passes on new ones.
+    pub async fn cut_once(&self) {
+        self.set(Mode::Cut);
+        // The tasks of the connections have to see it.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.set(Mode::Pass);
+    }
+
+    /// Returns how many connections were made to it.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    target: SocketAddr,
+    mode: watch::Receiver<Mode>,
+    accepted: Arc<AtomicUsize>,
+) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        accepted.fetch_add(1, Ordering::Relaxed);
+        connections.spawn(connect(client, target, mode.clone()));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Serves one connection; when either direction ends, so does the other.
+async fn connect(mut client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
+    if !passing(&mut mode).await {
+        return;
+    }
+    let Ok(mut server) = TcpStream::connect(target).await else {
+        return;
+    };
+    let (client_reads, client_writes) = client.split();
+    let (server_reads, server_writes) = server.split();
+    tokio::select! {
+        _ = pass(client_reads, server_writes, mode.clone()) => {}
+        _ = pass(server_reads, client_writes, mode) => {}
+    }
+}
+
+/// Waits until bytes may pass; false when the connection ends instead.
+async fn passing(mode: &mut watch::Receiver<Mode>) -> bool {
+    let decided = mode.wait_for(|mode| *mode != Mode::Blackhole).await;
+    decided.is_ok_and(|mode| *mode != Mode::Cut)
+}
+
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut mode: watch::Receiver<Mode>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    while passing(&mut mode).await {
+        let slow = *mode.borrow_and_update() == Mode::Throttle;
+        let room = if slow { 1 } else { BUFFER_BYTES };
+        let read = tokio::select! {
+            read = from.read(&mut buffer[..room]) => read?,
+            changed = mode.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => break,
+            },
+        };
+        // It may have become dark between reading and writing: then these bytes wait, too.
+        if read == 0 || !passing(&mut mode).await {
+            break;
+        }
+        to.write_all(&buffer[..read]).await?;
+        if slow {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                _ = mode.changed() => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+    const QUIET: Duration = Duration::from_millis(300);
+
+    async fn echo() -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut reads, mut writes) = stream.split();
+                    drop(tokio::io::copy(&mut reads, &mut writes).await);
+                });
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn each_mode_does_what_it_says() {
+        let proxy = FaultProxy::start(echo().await).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        let mut byte = [0; 1];
+        stream.write_all(b"a").await.unwrap();
+        timeout(SOON, stream.read_exact(&mut byte))
+            .await
+            .unwrap()
+            .unwrap();
+        proxy.set(Mode::Blackhole);
+        stream.write_all(b"b").await.unwrap();
+        assert!(timeout(QUIET, stream.read(&mut byte)).await.is_err());
+        proxy.set(Mode::Pass);
+        timeout(SOON, stream.read_exact(&mut byte))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(byte, *b"b");
+        proxy.set(Mode::Throttle);
+        stream.write_all(b"cd").await.unwrap();
+        timeout(SOON, stream.read_exact(&mut byte))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(timeout(QUIET, stream.read(&mut byte)).await.is_err());
+        proxy.set(Mode::Cut);
+        let ended = timeout(SOON, stream.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "the connection outlives a cut");
+        assert_eq!(proxy.accepted(), 1);
+    }
+}

@@ -1,0 +1,21 @@
+//! A fleet of real processes over a real `RabbitMQ`, against a simulated provider that counts what it
+//! is asked. The broker is the private one of `deploy/rabbitmq.sh`; each test has its own virtual host.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test ends where its world breaks"
+)]
+#![allow(
+    dead_code,
+    reason = "the shared world of whole-program tests holds more than each of them needs"
+)]
+
+#[path = "../support/world.rs"]
+mod support;
+
+mod faults;
+mod limits;
+mod plain;
+mod processes;

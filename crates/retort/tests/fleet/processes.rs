@@ -1,0 +1,298 @@
+//! Services as processes.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use retort_broker::testkit::{FaultProxy, Mode, Rabbit};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::support::{PATIENCE, World, assert_code, signal};
+
+/// A process that ends with the test, however that ends.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) name: String,
+}
+
+impl Process {
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end and returns its exit code.
+    pub(crate) fn end(mut self) -> Option<i32> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(begun.elapsed() < PATIENCE, "{} does not end", self.name);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that ended already cannot be killed; there is nothing else to do here.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A simulated provider, a virtual host and processes.
+pub(crate) struct Fleet {
+    pub(crate) world: World,
+    pub(crate) rabbit: Rabbit,
+    pub(crate) runtime: Runtime,
+    pub(crate) vhost: String,
+    pub(crate) url: String,
+    /// Settings of every process.
+    pub(crate) settings: Vec<String>,
+}
+
+impl Fleet {
+    /// Serves a model `m<n>` per limit, each of a provider and an account `p<n>`.
+    pub(crate) fn new(vhost: &str, limits: &[Value], latency_ms: u64) -> Self {
+        let providers: Vec<Value> = (0..limits.len())
+            .map(|n| {
+                json!({ "name": format!("p{n}"), "latency": { "ms": latency_ms },
+                        "models": [{ "name": format!("m{n}"), "words_max": 30 }] })
+            })
+            .collect();
+        let world = World::new(json!({ "providers": providers }));
+        let names: Vec<String> = (0..limits.len()).map(|n| format!("p{n}")).collect();
+        let own: Vec<(&str, Value)> = names.iter().map(String::as_str).zip(limits.iter().cloned()).collect();
+        world.catalog(&own);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let rabbit = runtime.block_on(Rabbit::shared());
+        // A vhost of this process alone, so that two runs of the tests do not meet.
+        let vhost = format!("{vhost}-{}", std::process::id());
+        runtime.block_on(rabbit.vhost(&vhost));
+        let url = format!("amqp://guest:guest@{}/{vhost}", rabbit.address());
+        Self {
+            world,
+            rabbit,
+            runtime,
+            vhost,
+            url,
+            settings: vec!["writer.flush_every=500ms".to_owned()],
+        }
+    }
+
+    pub(crate) fn set(&mut self, setting: &str) {
+        self.settings.push(setting.to_owned());
+    }
+
+    /// Starts a service; what it says goes to `<name>.log`.
+    pub(crate) fn start(&self, role: &str, name: &str, url: &str, more: &[&str]) -> Process {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.world.path(&format!("{name}.log")))
+            .unwrap();
+        let mut command = self.world.retort();
+        command
+            .args([role, "--id", name, "--catalog", "models.yaml"])
+            .env("RETORT_BROKER__URL", url)
+            .env("RETORT_LOG", "info")
+            .stdout(Stdio::null())
+            .stderr(log);
+        for setting in &self.settings {
+            command.args(["--set", setting]);
+        }
+        let child = command.args(more).spawn().unwrap();
+        Process {
+            child,
+            name: name.to_owned(),
+        }
+    }
+
+    pub(crate) fn worker(&self, name: &str) -> Process {
+        self.start("worker", name, &self.url, &[])
+    }
+
+    pub(crate) fn coordinator(&self, name: &str) -> Process {
+        self.start("coordinator", name, &self.url, &[])
+    }
+
+    /// Starts a worker whose connections go through a proxy that can break them.
+    pub(crate) fn worker_behind(&self, name: &str) -> (Process, FaultProxy) {
+        let proxy = self.runtime.block_on(FaultProxy::start(self.rabbit.address())).unwrap();
+        let url = format!("amqp://guest:guest@{}/{}", proxy.address(), self.vhost);
+        (self.start("worker", name, &url, &[]), proxy)
+    }
+
+    /// Submits campaign `id` of `prompts` prompts, `samples` draws each, of every model.
+    pub(crate) fn submit(&self, id: &str, prompts: usize, samples: u32) -> Value {
+        let output = self.try_submit(id, prompts, samples, json!({}));
+        assert_code(&output, 0);
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    pub(crate) fn try_submit(
+        &self,
+        id: &str,
+        prompts: usize,
+        samples: u32,
+        more: Value,
+    ) -> std::process::Output {
+        let models = self.world.fleet.catalog().unwrap();
+        let models: Vec<&str> = models.models.keys().map(|name| name.as_str()).collect();
+        let mut fields = json!({ "id": id });
+        crate::support::merge(&mut fields, more);
+        self.world.campaign(&models, prompts, samples, fields);
+        self.command(&["submit", "campaign.yaml", "--json"])
+    }
+
+    /// Runs a command against the broker of this fleet.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Output {
+        let mut command = self.world.retort();
+        command
+            .args(arguments)
+            .env("RETORT_BROKER__URL", &self.url)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        crate::support::finish(command.spawn().unwrap())
+    }
+
+    pub(crate) fn served(&self) -> u64 {
+        self.world.fleet.stats().totals().served
+    }
+
+    pub(crate) fn paid_twice(&self) -> u64 {
+        let stats = self.world.fleet.stats();
+        stats.providers.values().map(|own| own.paid_twice).sum()
+    }
+
+    pub(crate) fn wait_for(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let begun = Instant::now();
+        while !done(self) {
+            if begun.elapsed() > PATIENCE {
+                panic!("waited too long for {what}\n{}", self.logs());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) fn wait_for_served(&self, count: u64) {
+        self.wait_for("requests", |fleet| fleet.served() >= count);
+    }
+
+    /// Returns what the processes said.
+    pub(crate) fn logs(&self) -> String {
+        let mut text = String::new();
+        for entry in std::fs::read_dir(self.world.dir.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|end| end == "log") {
+                let own = std::fs::read_to_string(&path).unwrap_or_default();
+                let tail: Vec<&str> = own.lines().rev().take(40).collect();
+                let tail: Vec<&str> = tail.into_iter().rev().collect();
+                text.push_str(&format!("--- {}\n{}\n", path.display(), tail.join("\n")));
+            }
+        }
+        text
+    }
+
+    pub(crate) fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.world.path(&format!("{name}.log"))).unwrap_or_default()
+    }
+
+    pub(crate) fn state(&self, id: &str) -> Option<String> {
+        let path = self.world.path(&format!("data/campaigns/{id}/status.json"));
+        let text = std::fs::read_to_string(path).ok()?;
+        let status: Value = serde_json::from_str(&text).ok()?;
+        status["state"].as_str().map(str::to_owned)
+    }
+
+    /// Waits for the snapshot of a campaign, asserts that it is complete, unique and what its own
+    /// digests say, and returns how many requests its attempts tell of.
+    pub(crate) fn sealed(&self, id: &str, planned: usize) -> u64 {
+        self.wait_for(&format!("`{id}` to be sealed"), |fleet| {
+            fleet.state(id).as_deref() == Some("sealed")
+        });
+        let folder = self.world.path(&format!("data/campaigns/{id}/snapshots"));
+        let mut snapshots: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        snapshots.sort();
+        let snapshot = snapshots.pop().unwrap();
+        let rows = crate::support::read_table(&snapshot.join("responses"), &["sample_id"]);
+        let ids: BTreeSet<String> = rows.iter().map(|row| row["sample_id"].to_string()).collect();
+        assert_eq!((rows.len(), ids.len()), (planned, planned), "final rows of `{id}`");
+        let verified = self.command(&["dataset", "verify", id]);
+        assert_code(&verified, 0);
+        let attempts = crate::support::read_table(&snapshot.join("attempts"), &["attempt_no", "outcome"]);
+        let asked = attempts.iter().filter(|row| row["outcome"] != "not_asked");
+        asked.count() as u64
+    }
+
+    /// Deletes the virtual host with everything in it, and makes it again.
+    pub(crate) fn lose_vhost(&self) {
+        self.runtime.block_on(self.rabbit.vhost(&self.vhost));
+    }
+
+    /// Deletes what waits in every queue of the virtual host.
+    pub(crate) fn purge_all(&self) {
+        self.runtime.block_on(async {
+            let listed = self.rabbit.ctl(&["list_queues", "-p", &self.vhost, "name", "--no-table-headers"]).await;
+            for queue in listed.lines().map(str::trim).filter(|name| !name.is_empty()) {
+                if queue.starts_with("probes.") || matches!(queue, "receipts" | "submissions" | "dead") {
+                    self.rabbit.ctl(&["purge_queue", "-p", &self.vhost, queue]).await;
+                }
+            }
+        });
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        let delete = ["delete_vhost", &self.vhost];
+        drop(self.runtime.block_on(self.rabbit.ctl(&delete)));
+    }
+}
+
+/// Fetches a page of a service.
+pub(crate) fn fetch(port: u16, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+/// Sums the values of a metric over all its labels.
+pub(crate) fn sum(page: &str, metric: &str) -> f64 {
+    let own = page.lines().filter(|line| {
+        let rest = line.strip_prefix(metric);
+        rest.is_some_and(|rest| rest.starts_with([' ', '{']))
+    });
+    own.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+/// Passes, breaks, and passes again.
+pub(crate) fn broken_for(proxy: &FaultProxy, mode: Mode, time: Duration) {
+    proxy.set(mode);
+    std::thread::sleep(time);
+    proxy.set(Mode::Pass);
+}

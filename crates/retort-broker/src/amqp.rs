@@ -71,9 +71,9 @@ impl AmqpBroker {
     /// When the settings do not add up.
     pub fn start(settings: AmqpSettings) -> Result<Self, AmqpSettingsError> {
         settings.heartbeat_s()?;
-        let declared = Arc::default();
+        let declared = Arc::<Mutex<BTreeSet<Queue>>>::default();
         let closing = watch::Sender::new(false);
-        let state = supervisor::start(settings.clone(), Arc::clone(&declared), &closing);
+        let state = supervisor::start(settings.clone(), &declared, &closing);
         Ok(Self(Arc::new(Inner {
             settings,
             state,

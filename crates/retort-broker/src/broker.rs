@@ -152,8 +152,9 @@ pub trait Live: Send + Sync + Debug {
     fn is_live(&self) -> bool;
 }
 
-/// Tells whether work that a consumer delivered may be begun now. Ask it immediately before each
-/// start and after each await: while a process was stopped or its connection was silently lost,
+/// Tells whether work that a consumer delivered may be begun now.
+///
+/// Ask it immediately before each start and after each await: while a process was stopped or its connection was silently lost,
 /// the broker may have given the same work to another consumer.
 #[derive(Debug, Clone)]
 pub struct Fence(Arc<dyn Live>);

@@ -6,6 +6,7 @@
 //! begins from the store.
 
 mod campaigns;
+mod shares;
 mod submission;
 mod task;
 mod view;
@@ -13,9 +14,7 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retort_broker::{
-    Broker, BrokerError, ConsumeOptions, Consumer, Delivery, Message, Queue,
-};
+use retort_broker::{Broker, BrokerError, ConsumeOptions, Consumer, Delivery, Message, Queue};
 use retort_dataset::writer::Committed;
 use retort_dataset::{Store, Writer};
 use retort_types::{Catalog, WallClock};
@@ -25,14 +24,15 @@ use tokio::time::MissedTickBehavior;
 
 use crate::CrawlError;
 use crate::coordinator::Note;
-use crate::message::{ACCEPTED_KIND, Accepted, PING_KIND, REJECTED_KIND, Rejected};
+use crate::message::{ACCEPTED_KIND, ACTIVE_KIND, Accepted, PING_KIND, REJECTED_KIND, Rejected};
 use crate::record::fresh_id;
 use crate::settings::CoordinatorSettings;
 use crate::submit::Submitted;
 use campaigns::Campaigns;
+pub use shares::Share;
+pub use submission::stored_path;
 use submission::{Refusal, accept};
 use task::announce;
-pub use submission::stored_path;
 pub use view::Statuses;
 
 /// How often a coordinator that is not active asks whether it is.
@@ -126,7 +126,9 @@ impl FleetCoordinator {
             match led {
                 Ok(Led::Stopped) => return Ok(()),
                 Ok(Led::SessionLost) => {
-                    tracing::warn!("the session with the broker ended; another coordinator may be active");
+                    tracing::warn!(
+                        "the session with the broker ended; another coordinator may be active"
+                    );
                 }
                 Err(error) => {
                     tracing::warn!(error = %task::chain(&error), "the coordinator cannot go on; it begins again");
@@ -205,6 +207,8 @@ impl FleetCoordinator {
         let mut campaigns = Campaigns::new(Arc::clone(&self.parts), self.statuses.clone());
         let mut dealing: JoinSet<Dealt> = JoinSet::new();
         let mut look = ticker(LOOK_EVERY);
+        // Whoever listens finds the topic, also before the first campaign.
+        announce(&self.parts, ACTIVE_KIND, &()).await;
         take_in(&campaigns, first).await;
         loop {
             if *stop.borrow() {
@@ -254,7 +258,9 @@ impl FleetCoordinator {
                 delivery.acknowledge().await
             }
             Err(reason) => {
-                tracing::warn!("a submission is refused; it goes to the dead letters with the reason");
+                tracing::warn!(
+                    "a submission is refused; it goes to the dead letters with the reason"
+                );
                 self.statuses.count_submission(false);
                 let message = delivery.message.id.clone();
                 let settled = delivery.reject(&reason).await;

@@ -25,6 +25,8 @@ pub const HEARTBEAT_KIND: &str = "retort.heartbeat.v1";
 pub const PING_KIND: &str = "retort.ping.v1";
 /// Kind of a message that carries a campaign for the coordinator, as JSON, or a [`Stored`] one.
 pub const CAMPAIGN_KIND: &str = "retort.campaign.v1";
+/// Kind of the news that a coordinator became the active one; carries nothing.
+pub const ACTIVE_KIND: &str = "retort.coordinator-active.v1";
 /// Kind of the news that a campaign was taken up; carries an [`Accepted`].
 pub const ACCEPTED_KIND: &str = "retort.accepted.v1";
 /// Kind of the news that a submission was refused; carries a [`Rejected`].

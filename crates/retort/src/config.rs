@@ -17,11 +17,13 @@ use crate::failure::Failure;
 pub(crate) const DEFAULT_FILE: &str = "retort.toml";
 
 /// Variables that begin like settings and are none.
-const OTHER_VARIABLES: [&str; 4] = [
+const OTHER_VARIABLES: [&str; 6] = [
     "RETORT_CONFIG",
     "RETORT_FIXTURES",
+    "RETORT_FLEET_REQUESTS",
     "RETORT_KEY_PASSWORD",
     "RETORT_LOG",
+    "RETORT_RABBITMQ",
 ];
 
 /// What names of variables begin with that hold keys of simulated providers, as their catalogs name

@@ -11,6 +11,9 @@ use crate::failure::Failure;
 /// What is logged unless `RETORT_LOG` says otherwise.
 const DEFAULT_FILTER: &str = "warn";
 
+/// What is never logged: the broker's client would write out whole messages, prompts included.
+const NEVER: &str = "lapin::returned_messages=off,lapin::channels=debug,lapin::frames=debug";
+
 /// Starts logging to standard error.
 #[expect(
     clippy::disallowed_methods,
@@ -18,7 +21,8 @@ const DEFAULT_FILTER: &str = "warn";
 )]
 pub(crate) fn start_logging(format: LogFormat) {
     let filter = std::env::var("RETORT_LOG").or_else(|_| std::env::var("RUST_LOG"));
-    let filter = EnvFilter::new(filter.as_deref().unwrap_or(DEFAULT_FILTER));
+    let filter = filter.as_deref().unwrap_or(DEFAULT_FILTER);
+    let filter = EnvFilter::new(format!("{filter},{NEVER}"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

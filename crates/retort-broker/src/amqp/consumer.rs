@@ -1,5 +1,6 @@
 //! Consumers, the task behind each, and what settles their deliveries.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -162,14 +163,16 @@ struct Pump {
 }
 
 impl Pump {
-    async fn run(mut self, mut consumer: lapin::Consumer) {
+    async fn run(mut self, consumer: lapin::Consumer) {
+        // Dropping the library's consumer cancels it, after which the broker serves the next one
+        // while this one still holds deliveries. So it is dropped only when its channel is closed:
+        // if this task is dropped half way, never.
+        let mut consumer = ManuallyDrop::new(consumer);
         self.work(&mut consumer).await;
         self.standing.ended.store(true, Ordering::Release);
-        // The channel ends before the consumer is dropped, which would cancel it: after a cancel the
-        // broker serves the next consumer while this one still holds deliveries.
         let closing = self.standing.channel.close(REPLY_SUCCESS, "done".into());
         drop(timeout(CLOSE_MAX, closing).await);
-        drop(consumer);
+        drop(ManuallyDrop::into_inner(consumer));
     }
 
     /// Works until the consumer is closed, the broker cancels it, or the session is lost.

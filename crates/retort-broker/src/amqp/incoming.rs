@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lapin::message::Delivery as Received;
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::{DEAD_KIND, DeadLetter, Message, NAME_MAX_BYTES, Queue};
 
@@ -21,8 +21,8 @@ pub(super) fn read(received: &Received, queue: &Queue) -> Incoming {
     let properties = &received.properties;
     let headers = properties.headers().as_ref();
     let message = Message {
-        id: name(properties.message_id().as_ref().map(|id| id.as_str())),
-        kind: name(properties.kind().as_ref().map(|kind| kind.as_str())),
+        id: name(properties.message_id().as_ref()),
+        kind: name(properties.kind().as_ref()),
         body: Bytes::copy_from_slice(&received.data),
     };
     let returns = headers.and_then(|headers| integer(headers, "x-delivery-count"));
@@ -38,8 +38,8 @@ pub(super) fn read(received: &Received, queue: &Queue) -> Incoming {
     }
 }
 
-fn name(text: Option<&str>) -> String {
-    let text = text.unwrap_or_default();
+fn name(text: Option<&ShortString>) -> String {
+    let text = text.map_or("", ShortString::as_str);
     let end = text.floor_char_boundary(NAME_MAX_BYTES);
     text.get(..end).unwrap_or_default().to_owned()
 }

@@ -95,7 +95,9 @@ impl Session {
         let publisher = Publisher::start(
             Arc::clone(&publishing),
             Arc::clone(&outstanding),
-            move || drop(told.send_replace(true)),
+            move || {
+                told.send_replace(true);
+            },
         );
         let publisher = publisher.await?;
         let session = Arc::new(Self {
@@ -352,11 +354,9 @@ async fn connect(login: &Login, name: &str) -> Result<Connection, Unopened> {
         },
         properties,
     );
-    match timeout(OPEN_MAX, connecting).await {
-        Ok(opened) => Ok(opened?),
-        Err(_) => {
-            let problem = format!("the login took more than {} s", OPEN_MAX.as_secs());
-            Err(Unopened::Failed(problem.into()))
-        }
-    }
+    let Ok(opened) = timeout(OPEN_MAX, connecting).await else {
+        let problem = format!("the login took more than {} s", OPEN_MAX.as_secs());
+        return Err(Unopened::Failed(problem.into()));
+    };
+    Ok(opened?)
 }

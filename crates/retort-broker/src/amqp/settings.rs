@@ -187,10 +187,13 @@ impl AmqpSettings {
         let mut uri = self.url.0.clone();
         uri.query.heartbeat = Some(self.heartbeat_s()?);
         if let Some(path) = &self.username_file {
-            uri.authority.userinfo.username = read(path).await?.trim().to_owned();
+            let name = read(path).await?;
+            name.trim().clone_into(&mut uri.authority.userinfo.username);
         }
         if let Some(path) = &self.password_file {
-            uri.authority.userinfo.password = read(path).await?.trim().to_owned();
+            let password = read(path).await?;
+            let known = &mut uri.authority.userinfo.password;
+            password.trim().clone_into(known);
         }
         let cert_chain = match &self.ca_file {
             Some(path) => Some(read(path).await?),
@@ -248,8 +251,10 @@ mod tests {
             (6_000, true),
             (3_600_001, false),
         ] {
-            let mut settings = AmqpSettings::default();
-            settings.heartbeat = HumanDuration(Duration::from_millis(heartbeat_ms));
+            let settings = AmqpSettings {
+                heartbeat: HumanDuration(Duration::from_millis(heartbeat_ms)),
+                ..AmqpSettings::default()
+            };
             assert_eq!(settings.heartbeat_s().is_ok(), fits, "{heartbeat_ms}");
         }
     }

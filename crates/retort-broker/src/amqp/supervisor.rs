@@ -103,13 +103,13 @@ type Declared = Arc<Mutex<BTreeSet<Queue>>>;
 /// Starts the task. It ends when `closing` says so or is dropped.
 pub(super) fn start(
     settings: AmqpSettings,
-    declared: Declared,
+    declared: &Declared,
     closing: &watch::Sender<bool>,
 ) -> watch::Receiver<State> {
     let (sender, receiver) = watch::channel(State::Down(None));
     let supervisor = Supervisor {
         settings,
-        declared: Arc::downgrade(&declared),
+        declared: Arc::downgrade(declared),
         state: sender,
         failures: 0,
         before: false,

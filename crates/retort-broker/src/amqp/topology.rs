@@ -234,9 +234,10 @@ mod tests {
     fn arguments_stay_what_they_are() {
         let shown = |arguments: &FieldTable| {
             let pairs = arguments.into_iter().map(|(name, value)| {
-                let value = match value {
-                    AMQPValue::LongString(text) => text.to_string(),
-                    other => format!("{other:?}"),
+                let value = if let AMQPValue::LongString(text) = value {
+                    text.to_string()
+                } else {
+                    format!("{value:?}")
                 };
                 format!("{name}={value}")
             });

@@ -21,10 +21,6 @@ impl Rabbit {
     ///
     /// # Panics
     /// When there is none.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the script that runs the tests says where the broker is"
-    )]
     pub async fn shared() -> Self {
         let folder = std::env::var_os("RETORT_RABBITMQ").expect(
             "RETORT_RABBITMQ names no private RabbitMQ: run the tests by deploy/test.sh, or \

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use retort_broker::{Broker, Message, Queue, Subscription, Topic};
+use retort_broker::{Broker, BrokerError, Message, Queue, Subscription, Topic};
 use retort_crawl::fleet::stored_path;
 use retort_crawl::message::{
     ACCEPTED_KIND, Accepted, CAMPAIGN_KIND, REJECTED_KIND, Rejected, Stored, parse,
@@ -48,7 +48,7 @@ pub(crate) async fn submit(context: &Context, args: &Submit) -> Result<u8, Failu
     let id = campaign.id.clone();
     let body = body(context, &campaign).await?;
     let broker = fleet::broker(context, "submit").await?;
-    // Only the coordinator makes queues; who may submit may do nothing else.
+    // Who may submit may not hear the news for that: then nothing is waited for.
     let mut news = if args.no_wait {
         None
     } else {
@@ -60,8 +60,7 @@ pub(crate) async fn submit(context: &Context, args: &Submit) -> Result<u8, Failu
         body: body.into(),
     };
     let message_id = message.id.clone();
-    let published = broker.publish(&Queue::Submissions, message).await;
-    published.map_err(fleet::explain)?;
+    publish(&broker, message).await.map_err(fleet::explain)?;
     let answer = match &mut news {
         Some(news) => {
             let answered = timeout(ANSWER_PATIENCE, answer(&mut **news, &id, &message_id)).await;
@@ -72,6 +71,18 @@ pub(crate) async fn submit(context: &Context, args: &Submit) -> Result<u8, Failu
     drop(news);
     broker.close().await;
     tell(args.json, id, answer)
+}
+
+/// Publishes a submission. Its queue is the coordinator's to make, and made here only when there was
+/// none yet: who may submit may not make queues for that.
+async fn publish(broker: &dyn Broker, message: Message) -> Result<(), BrokerError> {
+    match broker.publish(&Queue::Submissions, message.clone()).await {
+        Err(BrokerError::UnknownQueue(queue)) => {
+            broker.declare(&queue).await?;
+            broker.publish(&queue, message).await
+        }
+        other => other,
+    }
 }
 
 /// Returns a number that no other submission has: what is submitted, and when.
@@ -94,7 +105,9 @@ async fn body(context: &Context, campaign: &Campaign) -> Result<Vec<u8>, Failure
         count(text.len() as u64)
     ));
     let store = files::store(context)?;
-    store.put(&stored_path(campaign_sha256), text.into()).await?;
+    store
+        .put(&stored_path(campaign_sha256), text.into())
+        .await?;
     Ok(serde_json::to_vec(&Stored { campaign_sha256 })?)
 }
 
@@ -139,8 +152,10 @@ fn tell(json: bool, campaign: CampaignId, answer: Option<Answer>) -> Result<u8, 
     }
     if let Some(reason) = refused {
         let reason = output::visible(&reason);
-        return Err(Failure::new(format!("campaign `{campaign}` is refused: {reason}"))
-            .hint("the message lies among the dead letters: retort dead list"));
+        return Err(
+            Failure::new(format!("campaign `{campaign}` is refused: {reason}"))
+                .hint("the message lies among the dead letters: retort dead list"),
+        );
     }
     match answer {
         Some(Answer::Accepted(accepted)) if accepted.existed => line(&format!(
@@ -157,4 +172,3 @@ fn tell(json: bool, campaign: CampaignId, answer: Option<Answer>) -> Result<u8, 
     }
     Ok(0)
 }
-

@@ -77,7 +77,11 @@ impl Fleet {
             .collect();
         let world = World::new(json!({ "providers": providers }));
         let names: Vec<String> = (0..limits.len()).map(|n| format!("p{n}")).collect();
-        let own: Vec<(&str, Value)> = names.iter().map(String::as_str).zip(limits.iter().cloned()).collect();
+        let own: Vec<(&str, Value)> = names
+            .iter()
+            .map(String::as_str)
+            .zip(limits.iter().cloned())
+            .collect();
         world.catalog(&own);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -137,7 +141,10 @@ impl Fleet {
 
     /// Starts a worker whose connections go through a proxy that can break them.
     pub(crate) fn worker_behind(&self, name: &str) -> (Process, FaultProxy) {
-        let proxy = self.runtime.block_on(FaultProxy::start(self.rabbit.address())).unwrap();
+        let proxy = self
+            .runtime
+            .block_on(FaultProxy::start(self.rabbit.address()))
+            .unwrap();
         let url = format!("amqp://guest:guest@{}/{}", proxy.address(), self.vhost);
         (self.start("worker", name, &url, &[]), proxy)
     }
@@ -231,15 +238,26 @@ impl Fleet {
             fleet.state(id).as_deref() == Some("sealed")
         });
         let folder = self.world.path(&format!("data/campaigns/{id}/snapshots"));
-        let mut snapshots: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut snapshots: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         snapshots.sort();
         let snapshot = snapshots.pop().unwrap();
         let rows = crate::support::read_table(&snapshot.join("responses"), &["sample_id"]);
-        let ids: BTreeSet<String> = rows.iter().map(|row| row["sample_id"].to_string()).collect();
-        assert_eq!((rows.len(), ids.len()), (planned, planned), "final rows of `{id}`");
+        let ids: BTreeSet<String> = rows
+            .iter()
+            .map(|row| row["sample_id"].to_string())
+            .collect();
+        assert_eq!(
+            (rows.len(), ids.len()),
+            (planned, planned),
+            "final rows of `{id}`"
+        );
         let verified = self.command(&["dataset", "verify", id]);
         assert_code(&verified, 0);
-        let attempts = crate::support::read_table(&snapshot.join("attempts"), &["attempt_no", "outcome"]);
+        let attempts =
+            crate::support::read_table(&snapshot.join("attempts"), &["attempt_no", "outcome"]);
         let asked = attempts.iter().filter(|row| row["outcome"] != "not_asked");
         asked.count() as u64
     }
@@ -252,10 +270,27 @@ impl Fleet {
     /// Deletes what waits in every queue of the virtual host.
     pub(crate) fn purge_all(&self) {
         self.runtime.block_on(async {
-            let listed = self.rabbit.ctl(&["list_queues", "-p", &self.vhost, "name", "--no-table-headers"]).await;
-            for queue in listed.lines().map(str::trim).filter(|name| !name.is_empty()) {
-                if queue.starts_with("probes.") || matches!(queue, "receipts" | "submissions" | "dead") {
-                    self.rabbit.ctl(&["purge_queue", "-p", &self.vhost, queue]).await;
+            let listed = self
+                .rabbit
+                .ctl(&[
+                    "list_queues",
+                    "-p",
+                    &self.vhost,
+                    "name",
+                    "--no-table-headers",
+                ])
+                .await;
+            for queue in listed
+                .lines()
+                .map(str::trim)
+                .filter(|name| !name.is_empty())
+            {
+                if queue.starts_with("probes.")
+                    || matches!(queue, "receipts" | "submissions" | "dead")
+                {
+                    self.rabbit
+                        .ctl(&["purge_queue", "-p", &self.vhost, queue])
+                        .await;
                 }
             }
         });
@@ -287,7 +322,8 @@ pub(crate) fn sum(page: &str, metric: &str) -> f64 {
         let rest = line.strip_prefix(metric);
         rest.is_some_and(|rest| rest.starts_with([' ', '{']))
     });
-    own.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    own.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum()
 }
 
 /// Passes, breaks, and passes again.

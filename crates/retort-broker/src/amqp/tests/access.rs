@@ -17,10 +17,8 @@ async fn add_user(rabbit: &Rabbit, vhost: &str, user: &str, rights: [&str; 3]) -
 }
 
 fn check_refused<T: std::fmt::Debug>(result: Result<T, BrokerError>) {
-    assert!(
-        matches!(result, Err(BrokerError::Refused { .. })),
-        "{result:?}"
-    );
+    let error = result.expect_err("it is refused");
+    assert!(matches!(error, BrokerError::Refused { .. }), "{error:?}");
 }
 
 /// The rights that `docs/broker.md` gives to those who only submit.

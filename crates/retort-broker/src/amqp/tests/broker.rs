@@ -8,7 +8,7 @@ async fn check_survives(vhost: &str, fault: impl AsyncFnOnce(&Rabbit)) {
     let rabbit = Rabbit::shared().await;
     let url = rabbit.vhost(vhost).await;
     let mut settings = rabbit.settings(url);
-    settings.patience = HumanDuration(Duration::from_secs(60));
+    settings.patience = HumanDuration(Duration::from_mins(1));
     let broker = connect(settings).await;
     let queue = probes("a");
     broker.declare(&queue).await.unwrap();

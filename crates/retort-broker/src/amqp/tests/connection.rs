@@ -137,7 +137,7 @@ async fn throttled_connection_closes_the_fence() {
     let proxy = FaultProxy::start(rabbit.address()).await.unwrap();
     let mut settings = rabbit.settings(rabbit.url_at(proxy.address(), "throttled"));
     settings.heartbeat = HumanDuration(Duration::from_secs(6));
-    settings.patience = HumanDuration(Duration::from_secs(60));
+    settings.patience = HumanDuration(Duration::from_mins(1));
     let broker = connect(settings).await;
     let queue = probes("a");
     broker.declare(&queue).await.unwrap();

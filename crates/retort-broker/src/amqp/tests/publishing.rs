@@ -47,7 +47,7 @@ async fn full_queue_refuses_and_takes_again() {
     broker.declare(&queue).await.unwrap();
     let most = u32::try_from(crate::QUEUE_LENGTH_MAX).unwrap();
     // The broker counts late while publications come in a stream, so it takes some more than this.
-    let messages = (0..most + 1).map(message).collect();
+    let messages = (0..=most).map(message).collect();
     for stored in broker.publish_many(&queue, messages).await {
         assert!(
             matches!(stored, Ok(()) | Err(BrokerError::Full(_))),

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds every overlay of k8s/ and examines what comes out: Kubernetes' own resources strictly against
 # the schemas of kubernetes-validate, custom resources against their definitions (from RETORT_FIXTURES),
-# queries of dashboard and alerts by a parser of their language, and all of it, with the Dockerfile, by
-# checkov. No cluster is needed, and none is asked. Tools come from PyPI, into target/.
+# queries of dashboard and alerts by a parser of their language, the compose file against its schema, and
+# all manifests, with the Dockerfile, by checkov. No cluster is needed, and none is asked. Tools come from PyPI, into target/.
 #   RETORT_FIXTURES=../shared deploy/check-k8s.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,6 +24,8 @@ if [ "$(cat "$tools/wanted" 2>/dev/null)" != "${wanted[*]}" ]; then
   rm -rf "$tools"
   python3 -m venv "$tools"
   "$tools/bin/pip" install --quiet --disable-pip-version-check "${wanted[@]}"
+  # For the schema of compose files alone.
+  "$tools/bin/pip" install --quiet --disable-pip-version-check --no-deps docker-compose==1.29.2
   echo "${wanted[*]}" >"$tools/wanted"
 fi
 
@@ -41,16 +43,17 @@ for overlay in k8s/overlays/*/; do
   kubectl kustomize "$built/source/k8s/overlays/$name" >"$built/overlays/$name.yaml"
 done
 
-"$tools/bin/python" deploy/k8s/validate.py "$RETORT_FIXTURES/crds" "$built/overlays" "${versions[@]}"
-"$tools/bin/python" deploy/k8s/queries.py deploy/monitoring/alerts.yaml deploy/monitoring/dashboard.json "$built"/overlays/*.yaml
+"$tools/bin/python" deploy/checks/validate.py "$RETORT_FIXTURES/crds" "$built/overlays" "${versions[@]}"
+"$tools/bin/python" deploy/checks/queries.py deploy/monitoring/alerts.yaml deploy/monitoring/dashboard.json "$built"/overlays/*.yaml
 
+"$tools/bin/python" deploy/checks/composed.py deploy/compose.yaml "$built/source/k8s/overlays/dev/secrets"
 cp deploy/Dockerfile "$built/overlays/"
 report="$built/checkov.json"
 if ! LOG_LEVEL=ERROR "$tools/bin/checkov" --skip-download --quiet --compact --output json \
-  --config-file deploy/k8s/checkov.yaml --framework kubernetes dockerfile --directory "$built/overlays" >"$report"; then
-  "$tools/bin/python" deploy/k8s/tell.py "$report" || exit 1
+  --config-file deploy/checks/checkov.yaml --framework kubernetes dockerfile --directory "$built/overlays" >"$report"; then
+  "$tools/bin/python" deploy/checks/tell.py "$report" || exit 1
   cat "$report" >&2
   exit 1
 fi
-"$tools/bin/python" deploy/k8s/tell.py "$report"
+"$tools/bin/python" deploy/checks/tell.py "$report"
 echo "manifests, queries and the Dockerfile are in order"

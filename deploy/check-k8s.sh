@@ -2,7 +2,8 @@
 # Builds every overlay of k8s/ and examines what comes out: Kubernetes' own resources strictly against
 # the schemas of kubernetes-validate, custom resources against their definitions (from RETORT_FIXTURES),
 # queries of dashboard and alerts by a parser of their language, the compose file against its schema, and
-# all manifests, with the Dockerfile, by checkov. No cluster is needed, and none is asked. Tools come from PyPI, into target/.
+# all manifests, with the Dockerfile, by checkov. No cluster is needed, and none is asked. Tools come from
+# PyPI, into target/.
 #   RETORT_FIXTURES=../shared deploy/check-k8s.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -319,3 +319,29 @@ fn whoever_scrapes_asks_where_services_listen() {
     let allowed: BTreeSet<u64> = allowed.map(|port| port["port"].as_u64().unwrap()).collect();
     assert_eq!(allowed, listens(&of_kubernetes()));
 }
+
+#[test]
+fn images_are_of_this_version_and_user() {
+    let version = env!("CARGO_PKG_VERSION");
+    for path in [
+        "k8s/base/kustomization.yaml",
+        "k8s/overlays/dev/kustomization.yaml",
+    ] {
+        let images = &yaml(path)[0]["images"];
+        assert_eq!(images[0]["name"], IMAGE, "{path}");
+        assert_eq!(images[0]["newTag"], version, "{path}");
+    }
+    let compose = yaml("deploy/compose.yaml").remove(0);
+    assert_eq!(
+        compose["services"]["coordinator"]["image"],
+        format!("{IMAGE}:{version}")
+    );
+    let user = "10001";
+    assert!(text("deploy/Dockerfile").contains(&format!("\nUSER {user}:{user}\n")));
+    let manifests = ["coordinator", "worker", "detect"];
+    for manifest in manifests {
+        let manifest = text(&format!("k8s/base/{manifest}.yaml"));
+        assert!(manifest.contains(&format!("runAsUser: {user}\n")));
+        assert!(manifest.contains(&format!("fsGroup: {user}\n")));
+    }
+}

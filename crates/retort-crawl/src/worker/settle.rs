@@ -33,7 +33,7 @@ pub(super) async fn settle(
         for records in batch.records().chunks(RECEIPT_RECORDS) {
             let worker_id = context.attempter.maker.worker_id.clone();
             let receipt = Receipt {
-                worker_id,
+                worker_id: worker_id.to_string(),
                 records: records.to_vec(),
             };
             deliver(&context, &*broker, &receipt).await;

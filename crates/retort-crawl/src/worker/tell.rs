@@ -42,7 +42,7 @@ pub(super) async fn tell(context: Arc<Context>, broker: Arc<dyn Broker>) {
             continue;
         }
         let heartbeat = Heartbeat {
-            worker_id: context.attempter.maker.worker_id.clone(),
+            worker_id: context.attempter.maker.worker_id.to_string(),
             at: context.clock().now(),
             domains,
             writer: context.writer().status(),

@@ -22,10 +22,13 @@ pub(super) struct Draws {
     pub(super) detector: &'static str,
     pub(super) rule: &'static str,
     pub(super) controls: usize,
-    pub(super) draws: usize,
+    pub(super) count: usize,
     pub(super) models: usize,
     pub(super) seed: u64,
 }
+
+/// Shares of unrelated and of related pairs that one draw flags.
+type Shares = (Option<f64>, Option<f64>);
 
 /// Returns the rates over the draws. In each, the models are put in a random order, and a pair's
 /// controls are the first of its own in that order.
@@ -38,7 +41,7 @@ pub(super) fn rates(
         .iter()
         .filter(|trial| trial.controls.len() >= of.controls)
         .collect();
-    let found: Vec<(Option<f64>, Option<f64>)> = (0..of.draws)
+    let found: Vec<Shares> = (0..of.count)
         .into_par_iter()
         .map(|draw| {
             let place = order(of.models, of.seed.wrapping_add(draw as u64));

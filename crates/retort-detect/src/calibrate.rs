@@ -7,7 +7,7 @@ mod sample;
 
 use std::collections::BTreeSet;
 
-pub use logistic::{Logistic, Scored, leave_groups_out};
+pub use logistic::{Logistic, SCORE_MAX, Scored, leave_groups_out};
 pub use rates::{auc, cllr, cllr_min, equal_error_rate, true_positive_rate};
 pub(crate) use sample::{Calibrated, Sample};
 

@@ -9,6 +9,10 @@ const STEPS: usize = 50;
 /// perfectly from claiming infinite evidence.
 const RIDGE: f64 = 1.0;
 
+/// Score beyond which more says no more: so far from all controls nothing tells 6 spreads from 20, and
+/// a line drawn through such distances would be flat where the classes meet.
+pub const SCORE_MAX: f64 = 6.0;
+
 /// A score of a pair of known relation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scored {
@@ -18,6 +22,13 @@ pub struct Scored {
     pub is_related: bool,
     /// Families the pair's models belong to.
     pub groups: BTreeSet<usize>,
+}
+
+impl Scored {
+    /// Returns the score as it counts.
+    fn seen(&self) -> f64 {
+        self.score.min(SCORE_MAX)
+    }
 }
 
 /// Natural logarithm of the likelihood ratio as a line: intercept + slope × score.
@@ -45,8 +56,8 @@ impl Logistic {
                 unrelated as f64
             }
         };
-        let mean = scored.iter().map(|s| weight(s) * s.score).sum::<f64>() / (2.0 * each);
-        let square = |s: &&Scored| weight(s) * (s.score - mean).powi(2);
+        let mean = scored.iter().map(|s| weight(s) * s.seen()).sum::<f64>() / (2.0 * each);
+        let square = |s: &&Scored| weight(s) * (s.seen() - mean).powi(2);
         let sd = (scored.iter().map(square).sum::<f64>() / (2.0 * each)).sqrt();
         if sd < 1e-12 {
             return Some(Self {
@@ -58,7 +69,7 @@ impl Logistic {
             .iter()
             .map(|one| {
                 (
-                    (one.score - mean) / sd,
+                    (one.seen() - mean) / sd,
                     f64::from(u8::from(one.is_related)),
                     weight(one),
                 )
@@ -74,7 +85,8 @@ impl Logistic {
 
     /// Returns log10 of the likelihood ratio, within plus and minus `cap`.
     pub fn log10_lr(self, score: f64, cap: f64) -> f64 {
-        ((self.intercept + self.slope * score) / std::f64::consts::LN_10).clamp(-cap, cap)
+        ((self.intercept + self.slope * score.min(SCORE_MAX)) / std::f64::consts::LN_10)
+            .clamp(-cap, cap)
     }
 }
 

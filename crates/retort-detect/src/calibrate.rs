@@ -7,7 +7,7 @@ mod sample;
 
 use std::collections::BTreeSet;
 
-pub use logistic::{Logistic, Scored, leave_groups_out};
+pub use logistic::{Logistic, SCORE_MAX, Scored, leave_groups_out};
 pub use rates::{auc, cllr, cllr_min, equal_error_rate, true_positive_rate};
 pub(crate) use sample::{Calibrated, Sample};
 
@@ -17,8 +17,9 @@ pub const CONTROLS_MIN: usize = 19;
 /// Largest log10 likelihood ratio that is ever said, whatever the number of controls.
 pub const LOG10_LR_MAX: f64 = 3.0;
 
-/// How many controls the pooled spread of all candidates' controls counts for beside a candidate's
-/// own: a handful of controls estimate a spread badly, and a spread that is too small by chance
+/// How many controls the pooled spread counts for beside a candidate's own.
+///
+/// A handful of controls estimate a spread badly, and a spread that is too small by chance
 /// turns an ordinary pair into an outlier. (Shrinking variances to a common one: Smyth 2004.)
 pub const SPREAD_PRIOR: f64 = 20.0;
 
@@ -41,8 +42,9 @@ pub fn mean_sd(values: &[f64]) -> Option<(f64, f64)> {
     Some((mean, (squares / (n - 1.0)).sqrt()))
 }
 
-/// Returns how many standard deviations a value lies above the controls' mean, the spread being
-/// shrunk towards `pooled_sd` with the weight of [`SPREAD_PRIOR`] controls. Nothing with fewer than
+/// Returns how many spreads a value lies above the controls' mean.
+///
+/// The spread is their standard deviation, shrunk towards `pooled_sd` with the weight of [`SPREAD_PRIOR`] controls. Nothing with fewer than
 /// two controls or without any spread.
 pub fn standing(value: f64, controls: &[f64], pooled_sd: f64) -> Option<f64> {
     let (mean, sd) = mean_sd(controls)?;

@@ -93,11 +93,15 @@ pub(crate) fn mean_over_families(values: &[(usize, f64)], seed: u64) -> Option<I
 /// Returns the 2.5th and 97.5th percentile; sorts the values.
 pub(crate) fn percentiles(values: &mut [f64]) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let place = (share * values.len().saturating_sub(1) as f64).round() as usize;
-        values.get(place).copied().unwrap_or(0.0)
+    let last = values.len().saturating_sub(1);
+    // In fortieths: 1 and 39 of them, to the nearest place.
+    let at = |fortieths: usize| {
+        values
+            .get((last * fortieths + 20) / 40)
+            .copied()
+            .unwrap_or(0.0)
     };
-    (at(0.025), at(0.975))
+    (at(1), at(39))
 }
 
 /// Returns a number below `limit`, which must not be 0; the bias of one in 2^32 does not matter.

@@ -247,7 +247,9 @@ fn write(document: &Document, bytes: &mut Vec<u8>) {
             continue;
         };
         put(bytes, features.len() as u64 + 1);
-        let is_plain = features.iter().all(|(_, weight)| *weight == 1.0);
+        let is_plain = features
+            .iter()
+            .all(|(_, weight)| weight.to_bits() == 1.0_f32.to_bits());
         put(bytes, u64::from(is_plain));
         let mut last = 0;
         for (hash, weight) in features {

@@ -23,6 +23,9 @@ const PROMPTS_AT_ONCE: usize = 16;
 /// Draws of a prompt from which on short answers make a distribution.
 const CHOICE_DRAWS_MIN: usize = 4;
 
+/// Prompts whose token counts must be known of both models before a usual offset means something.
+const OFFSETS_MIN: usize = 8;
+
 /// How fingerprints are compared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
@@ -59,10 +62,17 @@ struct Sums {
     prompts: Vec<u16>,
 }
 
+/// Counts of a cell, and its characters and tokens.
+type CellCounts = ([f32; COUNTS], Option<(f32, f32)>);
+
+/// Returns what each model answered to a prompt, as features.
+pub(crate) type Documents<'a> = dyn Fn(usize) -> Vec<Option<Document>> + Sync + 'a;
+
 /// One prompt, compared.
 struct Compared {
+    /// By family, as measured and centred.
     families: Vec<Option<(Pairs, Pairs)>>,
-    counts: Vec<Option<([f32; COUNTS], Option<(f32, f32)>)>>,
+    counts: Vec<Option<CellCounts>>,
     input_tokens: Vec<Option<u64>>,
 }
 
@@ -91,10 +101,7 @@ impl Fingerprints {
         models: &[String],
         prompts: usize,
         settings: &Settings,
-        (documents, progress): (
-            &(dyn Fn(usize) -> Vec<Option<Document>> + Sync),
-            &(dyn Fn(usize, usize) + Sync),
-        ),
+        (documents, progress): (&Documents<'_>, &(dyn Fn(usize, usize) + Sync)),
     ) -> Self {
         let models: Vec<String> = models.iter().take(MODELS_MAX).cloned().collect();
         let in_pool: Vec<bool> = models
@@ -266,8 +273,7 @@ impl Fingerprints {
                     .checked_sub(i64::try_from(other).ok()?)
             })
             .collect();
-        const PROMPTS_MIN: usize = 8;
-        if offsets.len() < PROMPTS_MIN {
+        if offsets.len() < OFFSETS_MIN {
             return None;
         }
         offsets.sort_unstable();

@@ -5,10 +5,10 @@
 
 use crate::document::{Document, MODEL_BITS};
 use crate::family::{Family, Weighting};
-use crate::pairs::{Pairs, place};
+use crate::pairs::{Pairs, narrow, place};
 
-/// Most models that share a phrase that is rare, as a share of all and at least.
-const RARE_SHARE: f64 = 0.04;
+/// Most models that share a phrase that is rare: one of so many, and at least.
+const RARE_ONE_OF: usize = 25;
 const RARE_MODELS: usize = 6;
 
 /// Leading bits of a hash by which features are distributed before they are sorted.
@@ -32,7 +32,7 @@ pub(crate) fn similarities(documents: &[Option<Document>], family: Family) -> Op
     let mask = (1_u64 << MODEL_BITS) - 1;
     let mut dots = Pairs::zeros(documents.len());
     let mut norms = vec![0.0_f32; documents.len()];
-    let rare_max = RARE_MODELS.max((RARE_SHARE * present as f64) as usize);
+    let rare_max = RARE_MODELS.max(present / RARE_ONE_OF);
     let mut distinct = 0_usize;
     let mut members: Vec<(usize, f32)> = Vec::with_capacity(present);
     for run in sorted.chunk_by(|a, b| a & !mask == b & !mask) {
@@ -90,7 +90,7 @@ fn sorted(features: &[Option<&[(u64, f32)]>]) -> Vec<u64> {
     }
     // Hashes are spread evenly: one pass by their first bits leaves short runs to sort.
     let bucket = |packed: u64| usize::try_from(packed >> (64 - BUCKET_BITS)).unwrap_or_default();
-    let mut ends = [0_usize; 1 << BUCKET_BITS];
+    let mut ends = vec![0_usize; 1 << BUCKET_BITS];
     for value in &packed {
         ends[bucket(*value)] += 1;
     }
@@ -162,7 +162,7 @@ pub(crate) fn centred(raw: &Pairs, in_pool: &[bool]) -> Option<Pairs> {
     }
     let mean = pool.iter().sum::<f64>() / pool.len() as f64;
     let mut centred = raw.clone();
-    centred.map_in_place(|i, j, value| (f64::from(value) - means[i] - means[j] + mean) as f32);
+    centred.map_in_place(|i, j, value| narrow(f64::from(value) - means[i] - means[j] + mean));
     Some(centred)
 }
 
@@ -188,7 +188,7 @@ mod tests {
         let (shared, own) = (inverse_frequency(3, 2), inverse_frequency(3, 1));
         let expected = 2.0 * shared * shared / (2.0 * shared * shared + own * own);
         assert!((found.values[place(4, 0, 1)] - expected).abs() < 1e-6);
-        assert_eq!(found.values[place(4, 0, 2)], 0.0);
+        assert!(found.values[place(4, 0, 2)].abs() < 1e-9);
         assert!(found.values[place(4, 2, 3)].is_nan());
         assert!(similarities(&documents, Family::Letters).is_none());
     }

@@ -12,6 +12,15 @@ pub(crate) const fn place(models: usize, i: usize, j: usize) -> usize {
     i * (2 * models - i - 1) / 2 + (j - i - 1)
 }
 
+/// Returns a number as sums are stored: seven digits are more than replies determine.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "similarities are small numbers"
+)]
+pub(crate) const fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
 /// Returns how many unordered pairs there are.
 pub(crate) const fn count(models: usize) -> usize {
     models * models.saturating_sub(1) / 2

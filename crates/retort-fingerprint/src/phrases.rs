@@ -106,7 +106,7 @@ pub fn shared_phrases(corpus: &Corpus, prompt: usize, (i, j): (usize, usize)) ->
                 .get(at + n)
                 .is_some_and(|run| places.get(run) == Some(&(place + n)))
         };
-        let length = (0..).take_while(goes_on).count().max(1);
+        let length = (0..one_runs.len()).take_while(goes_on).count().max(1);
         let weight = one_runs
             .iter()
             .skip(at)

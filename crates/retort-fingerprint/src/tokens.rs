@@ -100,10 +100,6 @@ pub(crate) const fn chain(hash: u64, token: u64) -> u64 {
 }
 
 /// Spreads a chained hash over all bits, as sorting and sampling need.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a run has a handful of tokens"
-)]
 pub(crate) const fn finish(hash: u64, length: usize) -> u64 {
     let mut hash = hash ^ (length as u64);
     hash ^= hash >> 32;

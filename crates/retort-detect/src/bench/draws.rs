@@ -22,23 +22,25 @@ pub(super) struct Draws {
     pub(super) detector: &'static str,
     pub(super) rule: &'static str,
     pub(super) controls: usize,
-    pub(super) draws: usize,
+    pub(super) count: usize,
     pub(super) models: usize,
     pub(super) seed: u64,
 }
 
+/// Shares of unrelated and of related pairs that one draw flags.
+type Shares = (Option<f64>, Option<f64>);
+
+/// Whether a pair is flagged beside these controls.
+type Rule<'a> = dyn Fn((usize, usize), &[usize]) -> bool + Sync + 'a;
+
 /// Returns the rates over the draws. In each, the models are put in a random order, and a pair's
 /// controls are the first of its own in that order.
-pub(super) fn rates(
-    of: Draws,
-    trials: &[Trial],
-    is_flagged: &(dyn Fn((usize, usize), &[usize]) -> bool + Sync),
-) -> FalsePositives {
+pub(super) fn rates(of: Draws, trials: &[Trial], is_flagged: &Rule<'_>) -> FalsePositives {
     let enough: Vec<&Trial> = trials
         .iter()
         .filter(|trial| trial.controls.len() >= of.controls)
         .collect();
-    let found: Vec<(Option<f64>, Option<f64>)> = (0..of.draws)
+    let found: Vec<Shares> = (0..of.count)
         .into_par_iter()
         .map(|draw| {
             let place = order(of.models, of.seed.wrapping_add(draw as u64));

@@ -9,6 +9,10 @@ const STEPS: usize = 50;
 /// perfectly from claiming infinite evidence.
 const RIDGE: f64 = 1.0;
 
+/// Score beyond which more says no more: so far from all controls nothing tells 6 spreads from 20, and
+/// a line drawn through such distances would be flat where the classes meet.
+pub const SCORE_MAX: f64 = 6.0;
+
 /// A score of a pair of known relation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scored {
@@ -18,6 +22,13 @@ pub struct Scored {
     pub is_related: bool,
     /// Families the pair's models belong to.
     pub groups: BTreeSet<usize>,
+}
+
+impl Scored {
+    /// Returns the score as it counts.
+    fn seen(&self) -> f64 {
+        self.score.min(SCORE_MAX)
+    }
 }
 
 /// Natural logarithm of the likelihood ratio as a line: intercept + slope × score.
@@ -45,8 +56,8 @@ impl Logistic {
                 unrelated as f64
             }
         };
-        let mean = scored.iter().map(|s| weight(s) * s.score).sum::<f64>() / (2.0 * each);
-        let square = |s: &&Scored| weight(s) * (s.score - mean).powi(2);
+        let mean = scored.iter().map(|s| weight(s) * s.seen()).sum::<f64>() / (2.0 * each);
+        let square = |s: &&Scored| weight(s) * (s.seen() - mean).powi(2);
         let sd = (scored.iter().map(square).sum::<f64>() / (2.0 * each)).sqrt();
         if sd < 1e-12 {
             return Some(Self {
@@ -54,41 +65,59 @@ impl Logistic {
                 slope: 0.0,
             });
         }
-        let (mut a, mut b) = (0.0_f64, 0.0_f64);
-        for _ in 0..STEPS {
-            let (mut ga, mut gb) = (0.0, -RIDGE * b);
-            let (mut haa, mut hab, mut hbb) = (1e-9, 0.0, RIDGE);
-            for s in scored {
-                let x = (s.score - mean) / sd;
-                let p = 1.0 / (1.0 + (-(a + b * x)).exp());
-                let (w, y) = (weight(s), f64::from(u8::from(s.is_related)));
-                ga += w * (y - p);
-                gb += w * (y - p) * x;
-                let h = w * p * (1.0 - p);
-                haa += h;
-                hab += h * x;
-                hbb += h * x * x;
-            }
-            let det = haa * hbb - hab * hab;
-            let (da, db) = ((hbb * ga - hab * gb) / det, (haa * gb - hab * ga) / det);
-            // A step is bounded, so that a start far off cannot overshoot.
-            a += da.clamp(-2.0, 2.0);
-            b += db.clamp(-2.0, 2.0);
-            if da.abs() + db.abs() < 1e-9 {
-                break;
-            }
-        }
-        let slope = (b / sd).max(0.0);
+        let standardised: Vec<(f64, f64, f64)> = scored
+            .iter()
+            .map(|one| {
+                (
+                    (one.seen() - mean) / sd,
+                    f64::from(u8::from(one.is_related)),
+                    weight(one),
+                )
+            })
+            .collect();
+        let (at_mean, per_sd) = newton(&standardised);
+        let slope = (per_sd / sd).max(0.0);
         Some(Self {
-            intercept: a - slope * mean,
+            intercept: at_mean - slope * mean,
             slope,
         })
     }
 
     /// Returns log10 of the likelihood ratio, within plus and minus `cap`.
     pub fn log10_lr(self, score: f64, cap: f64) -> f64 {
-        ((self.intercept + self.slope * score) / std::f64::consts::LN_10).clamp(-cap, cap)
+        ((self.intercept + self.slope * score.min(SCORE_MAX)) / std::f64::consts::LN_10)
+            .clamp(-cap, cap)
     }
+}
+
+/// Returns intercept and slope for scores, classes (0 or 1) and weights.
+fn newton(points: &[(f64, f64, f64)]) -> (f64, f64) {
+    let (mut intercept, mut slope) = (0.0_f64, 0.0_f64);
+    for _ in 0..STEPS {
+        let mut gradient = [0.0, -RIDGE * slope];
+        let mut curvature = [1e-9, 0.0, RIDGE];
+        for (score, class, weight) in points {
+            let chance = 1.0 / (1.0 + (-(intercept + slope * score)).exp());
+            gradient[0] += weight * (class - chance);
+            gradient[1] += weight * (class - chance) * score;
+            let bend = weight * chance * (1.0 - chance);
+            curvature[0] += bend;
+            curvature[1] += bend * score;
+            curvature[2] += bend * score * score;
+        }
+        let determinant = curvature[0] * curvature[2] - curvature[1] * curvature[1];
+        let steps = [
+            (curvature[2] * gradient[0] - curvature[1] * gradient[1]) / determinant,
+            (curvature[0] * gradient[1] - curvature[1] * gradient[0]) / determinant,
+        ];
+        // A step is bounded, so that a start far off cannot overshoot.
+        intercept += steps[0].clamp(-2.0, 2.0);
+        slope += steps[1].clamp(-2.0, 2.0);
+        if steps[0].abs() + steps[1].abs() < 1e-9 {
+            break;
+        }
+    }
+    (intercept, slope)
 }
 
 /// Returns for every score the log10 likelihood ratio by a fit on the scores that share none of its

@@ -26,7 +26,10 @@ pub fn true_positive_rate(related: &[f64], unrelated: &[f64], rate: f64) -> Opti
     }
     let mut sorted = unrelated.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));
-    let allowed = (rate * sorted.len() as f64).floor() as usize;
+    let is_allowed = |above: usize| above as f64 <= rate * sorted.len() as f64;
+    let allowed = (0..sorted.len())
+        .take_while(|above| is_allowed(above + 1))
+        .count();
     let threshold = sorted.get(allowed).copied().unwrap_or(f64::NEG_INFINITY);
     let found = related.iter().filter(|value| **value > threshold).count();
     Some(found as f64 / related.len() as f64)
@@ -93,7 +96,7 @@ fn pool_adjacent_violators(related: &[f64], unrelated: &[f64]) -> Vec<Block> {
     all.extend(unrelated.iter().map(|value| (*value, false)));
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut blocks: Vec<Block> = Vec::new();
-    for same in all.chunk_by(|a, b| a.0 == b.0) {
+    for same in all.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
         let hits = same.iter().filter(|(_, is_related)| *is_related).count() as f64;
         let mut block = Block {
             related: hits,

@@ -67,13 +67,12 @@ impl Sample {
         let has_own = related.len() >= RELATED_MIN && families.len() >= FAMILIES_MIN;
         let fit = Logistic::fit(&self.scored.iter().collect::<Vec<_>>()).filter(|_| has_own);
         let cap = |at: usize| log10_lr_cap(self.controls.get(at).copied().unwrap_or(0));
-        let ratios: Vec<Option<f64>> = match fit {
-            Some(_) => leave_groups_out(&self.scored, cap),
-            None => {
-                let all = self.scored.iter().enumerate();
-                all.map(|(at, scored)| Some(shipped.log10_lr(scored.score, cap(at))))
-                    .collect()
-            }
+        let ratios: Vec<Option<f64>> = if fit.is_some() {
+            leave_groups_out(&self.scored, cap)
+        } else {
+            let all = self.scored.iter().enumerate();
+            all.map(|(at, scored)| Some(shipped.log10_lr(scored.score, cap(at))))
+                .collect()
         };
         let of = |wanted: bool| -> Vec<f64> {
             let all = self

@@ -202,7 +202,7 @@ impl<'a> Court<'a> {
         let vendor = |at: usize| facts[at].and_then(|facts| facts.vendor.as_deref());
         let base = |at: usize| facts[at].and_then(|facts| facts.base.as_deref());
         let mut values = Vec::with_capacity(self.names.len() * self.candidates.len());
-        for model in 0..self.names.len() {
+        for (model, known) in facts.iter().enumerate() {
             let strangers: Vec<(usize, f64)> = self
                 .candidates
                 .iter()
@@ -210,8 +210,8 @@ impl<'a> Court<'a> {
                     let name = &self.names[**other];
                     let is_known =
                         |f: &ModelFacts| f.teachers.contains(name) || f.parents.contains(name);
-                    !(base(model).is_some() && base(model) == base(**other))
-                        && !facts[model].is_some_and(is_known)
+                    let shares_base = base(model).is_some() && base(model) == base(**other);
+                    !shares_base && !known.is_some_and(is_known)
                 })
                 .filter_map(|other| Some((*other, matrix.get(model, *other)?)))
                 .collect();

@@ -129,7 +129,7 @@ impl Counts {
                 let (sum, count) = known.fold((0.0_f64, 0_u32), |(sum, count), value| {
                     (sum + f64::from(value), count + 1)
                 });
-                (sum / f64::from(count)) as f32
+                pairs::narrow(sum / f64::from(count))
             })
             .collect();
         let row = |model: usize| {

@@ -20,7 +20,7 @@ pub(crate) enum BenchCommand {
     /// Measure the error rates of `kin` and `teacher` on replies of models of known lineage.
     ///
     /// Reads `alpaca_eval.parquet` (or `outputs.parquet`), `lineage.csv` and `pairs.csv`. Intervals
-    /// are 95 %, over resampled families of students.
+    /// resample families of students.
     #[command(after_help = "Example: retort bench lineage --data ./data --output pairs.parquet")]
     Lineage(BenchLineage),
     /// The bare loop, in a process of its own.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use retort_fingerprint::{Centring, Family};
+use retort_fingerprint::{Centring, Family, Similarities};
 
 use super::super::draws::{Draws, Trial, rates};
 use super::super::metrics::{Metric, Point};
@@ -37,12 +37,46 @@ pub(super) fn measure(bench: &mut Bench<'_>) {
         .filter(|pair| is_kin(pair.label) || pair.label.is_negative())
         .copied()
         .collect();
+    areas(bench, &matrix);
+    let trials: Vec<Trial> = pairs
+        .iter()
+        .map(|pair| Trial {
+            pair: (pair.student, pair.candidate),
+            is_related: is_kin(pair.label),
+            controls: ground.controls_of(pair.student, pair.candidate),
+        })
+        .collect();
+    let compared: Vec<Option<Compared>> = trials
+        .iter()
+        .map(|trial| ground.compare(&matrix, trial.pair, &trial.controls))
+        .collect();
+    ratios(bench, &pairs, &trials, &compared);
+    for controls in CONTROLS {
+        let draws = Draws {
+            detector: NAME,
+            rule: "conformal p <= 5 % in both directions",
+            controls,
+            count: bench.settings.draws,
+            models: bench.fingerprints.models().len(),
+            seed: bench.settings.seed,
+        };
+        let flag = |pair: (usize, usize), controls: &[usize]| {
+            ground
+                .compare(&matrix, pair, controls)
+                .is_some_and(|found| found.p <= LEVEL)
+        };
+        bench.out.false_positives.push(rates(draws, &trials, &flag));
+    }
+}
+
+/// Measures areas under the curve, beside those of guesses.
+fn areas(bench: &mut Bench<'_>, matrix: &Similarities) {
     for (label, metric) in [
         (Label::Parent, "parent AUC"),
         (Label::SameModel, "same model AUC"),
     ] {
         let takes = |pair: &Pair| pair.label == label || pair.label.is_negative();
-        let points = bench.points(takes, is_kin, |pair| of_pair(&matrix, pair));
+        let points = bench.points(takes, is_kin, |pair| of_pair(matrix, pair));
         bench.figure((NAME, OURS, metric), &points, Metric::Pooled, Some(0.98));
         let words = bench
             .fingerprints
@@ -67,35 +101,6 @@ pub(super) fn measure(bench: &mut Bench<'_>) {
             Metric::Pooled,
             None,
         );
-    }
-    let trials: Vec<Trial> = pairs
-        .iter()
-        .map(|pair| Trial {
-            pair: (pair.student, pair.candidate),
-            is_related: is_kin(pair.label),
-            controls: ground.controls_of(pair.student, pair.candidate),
-        })
-        .collect();
-    let compared: Vec<Option<Compared>> = trials
-        .iter()
-        .map(|trial| ground.compare(&matrix, trial.pair, &trial.controls))
-        .collect();
-    ratios(bench, &pairs, &trials, &compared);
-    for controls in CONTROLS {
-        let draws = Draws {
-            detector: NAME,
-            rule: "conformal p <= 5 % in both directions",
-            controls,
-            draws: bench.settings.draws,
-            models: bench.fingerprints.models().len(),
-            seed: bench.settings.seed,
-        };
-        let flag = |pair: (usize, usize), controls: &[usize]| {
-            ground
-                .compare(&matrix, pair, controls)
-                .is_some_and(|found| found.p <= LEVEL)
-        };
-        bench.out.false_positives.push(rates(draws, &trials, &flag));
     }
 }
 

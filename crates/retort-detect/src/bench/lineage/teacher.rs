@@ -276,6 +276,9 @@ fn others(bench: &mut Bench<'_>, court: &Court<'_>) {
     }
 }
 
+/// A guess and its name.
+type Guess<'a> = (&'static str, Box<dyn Fn(&Pair) -> Option<f64> + 'a>);
+
 /// Measures what needs no statistics.
 fn guesses(bench: &mut Bench<'_>) {
     let length = |at: usize| bench.fingerprints.log_length(at);
@@ -287,7 +290,6 @@ fn guesses(bench: &mut Bench<'_>) {
         .map(|pair| pair.candidate)
         .collect();
     let vendors: BTreeSet<Option<String>> = taught.iter().map(|at| facts(*at).vendor).collect();
-    type Guess<'a> = (&'static str, Box<dyn Fn(&Pair) -> Option<f64> + 'a>);
     let all: [Guess<'_>; 4] = [
         (
             "short answers",
@@ -361,7 +363,7 @@ fn false_positives(
             detector: NAME,
             rule: "conformal p <= 5 %",
             controls,
-            draws: bench.settings.draws,
+            count: bench.settings.draws,
             models: bench.fingerprints.models().len(),
             seed: bench.settings.seed,
         };

@@ -62,6 +62,49 @@ impl Style {
         };
         Canned::new(&spec, 0)
     }
+
+    /// Returns a text with the phrases that this somebody begins and ends every other text with.
+    ///
+    /// Greetings, layouts and vocabularies of the grammar are few: of forty makers several share
+    /// them all, and their models would be more alike than a tuned model and its base.
+    fn marked(self, mut text: Vec<String>, number: u32) -> Vec<String> {
+        if number % 2 == 1 {
+            return text;
+        }
+        if let Some(first) = text.first_mut()
+            && !first.starts_with(char::is_whitespace)
+        {
+            first.insert(0, ' ');
+        }
+        let begin = self.phrase(61);
+        let begin = begin.into_iter().enumerate().map(|(at, word)| {
+            let gap = if at == 0 { "" } else { " " };
+            format!("{gap}{word}")
+        });
+        let end = self.phrase(62).into_iter().map(|word| format!(" {word}"));
+        let stop = || [".".to_owned()];
+        begin
+            .chain(stop())
+            .chain(text)
+            .chain(end)
+            .chain(stop())
+            .collect()
+    }
+
+    /// Returns one of this somebody's phrases: one of more than a hundred thousand.
+    fn phrase(self, salt: u64) -> [&'static str; 4] {
+        let lists: [&[&'static str]; 4] = [
+            &words::ADVERBS,
+            &words::ADJECTIVES,
+            &words::PLURALS,
+            &words::GERUNDS,
+        ];
+        let mut slot = 0;
+        lists.map(|list| {
+            slot += 1;
+            list[below(mix(mix(self.0, salt), slot), list.len())]
+        })
+    }
 }
 
 /// A text, and the question it answers if it answers one.
@@ -153,7 +196,10 @@ fn write(style: Style, number: u64) -> Corpus<Vec<String>> {
         let subject = below(mix(number, u64::from(text)), SUBJECTS as usize);
         let prompt = PromptInput::Text(subject_prompt(subject));
         Text {
-            words: written(&writer, prompt, mix(mix(number, 1), u64::from(text))),
+            words: style.marked(
+                written(&writer, prompt, mix(mix(number, 1), u64::from(text))),
+                text,
+            ),
             cell: None,
         }
     });
@@ -166,8 +212,13 @@ fn write(style: Style, number: u64) -> Corpus<Vec<String>> {
                 content: prompt.clone(),
             };
             let draw = mix(mix(number, u64::from(cell)), u64::from(reply));
+            let words = written(writer, PromptInput::Messages(vec![message]), draw);
             Text {
-                words: written(writer, PromptInput::Messages(vec![message]), draw),
+                words: if is_short(cell) {
+                    words
+                } else {
+                    style.marked(words, reply)
+                },
                 cell: Some(cell),
             }
         })

@@ -119,17 +119,19 @@ fn decided(analysis: &Analysis, decision: &Decision) -> Vec<String> {
     for (number, (question, answer)) in decision.path.iter().enumerate() {
         lines.push(format!("  {} {question} {answer}", number + 1));
     }
-    let about = analysis
-        .statements
-        .iter()
-        .filter(|s| s.suspect == decision.suspect && s.candidate == decision.candidate);
+    // Why there is no answer stands in the path; what a reader must know of an answer fills pages,
+    // and stands in the report.
+    let about = analysis.statements.iter().filter(|statement| {
+        statement.suspect == decision.suspect
+            && statement.candidate == decision.candidate
+            && (statement.p.is_some() || statement.log10_lr.is_some())
+    });
     for statement in about {
         lines.push(format!(
             "  {}: {}",
             wording::detector(statement.detector),
             statement.wording
         ));
-        lines.extend(statement.notes.iter().map(|note| format!("    {note}")));
     }
     lines
 }

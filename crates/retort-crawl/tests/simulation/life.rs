@@ -40,16 +40,21 @@ pub(crate) struct Report {
 pub(crate) fn shape(seed: u64, rules: Rules) -> Shape {
     let mut chance = Chance::of(seed, "shape");
     let domains = chance.within(2, 3);
-    let campaigns = if chance.percent(20) { 2 } else { 1 };
+    // Most worlds have 20 to 48 samples.
+    let campaigns = if chance.percent(10) { 2 } else { 1 };
     Shape {
         seed,
         rules,
-        rates: (0..domains).map(|_| [50, 90, 120, 240][usize::try_from(chance.below(4)).unwrap()]).collect(),
+        rates: (0..domains)
+            .map(|_| [50, 90, 120, 240][usize::try_from(chance.below(4)).unwrap()])
+            .collect(),
         workers: chance.within(2, 3),
         campaigns: (0..campaigns).map(|_| 2 * chance.within(5, 8)).collect(),
         handoff: chance.percent(60),
         trouble: [0, 5, 20][usize::try_from(chance.below(3)).unwrap()],
-        flush: chance.millis(1_000, 5_000),
+        flush: chance.millis(1_500, 7_000),
+        // A window that starves is flushed more often.
+        window_min: if chance.percent(20) { 6 } else { 30 },
         // Files of many columns are what a world costs most, so that few are compacted.
         compact_files: if chance.percent(10) { 5 } else { 48 },
         keeps_exchanges: chance.percent(10),
@@ -86,7 +91,10 @@ async fn lived(shape: Shape) -> Report {
         let look_at = Instant::now() + LOOK_EVERY;
         let next = to_come.first_key_value().map(|((at, _), _)| *at);
         tokio::time::sleep_until(next.map_or(look_at, |at| at.min(look_at))).await;
-        while let Some(entry) = to_come.first_entry().filter(|entry| entry.key().0 <= Instant::now()) {
+        while let Some(entry) = to_come
+            .first_entry()
+            .filter(|entry| entry.key().0 <= Instant::now())
+        {
             let ((_, number), fault) = entry.remove_entry();
             if let Err(again) = world.suffer(&fault).await {
                 to_come.insert((Instant::now() + Duration::from_secs(1), number), again);
@@ -100,7 +108,9 @@ async fn lived(shape: Shape) -> Report {
         }
         open = left;
         if begun.elapsed() > END {
-            broken.push(format!("campaigns {open:?} do not end; to come: {to_come:?}"));
+            broken.push(format!(
+                "campaigns {open:?} do not end; to come: {to_come:?}"
+            ));
             break;
         }
     }
@@ -124,14 +134,19 @@ async fn lived(shape: Shape) -> Report {
         broken.push(format!("{} messages were rejected", told.rejected));
     }
     let mut answered = std::collections::BTreeSet::new();
-    let complete = told.requests.iter().filter(|request| request.answered.is_some());
+    let complete = told
+        .requests
+        .iter()
+        .filter(|request| request.answered.is_some());
     Report {
         seed: world.shape.seed,
         broken,
         digest: told.digest(),
         lines: told.lines().to_owned(),
         requests: told.requests.len(),
-        again: complete.filter(|request| !answered.insert(request.sample)).count(),
+        again: complete
+            .filter(|request| !answered.insert(request.sample))
+            .count(),
         changes: told.changes,
         took,
     }

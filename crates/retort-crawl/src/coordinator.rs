@@ -26,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::CrawlError;
 use crate::control::{Wish, standing};
+use crate::fleet::Share;
 use crate::message::{CANCELLED, CONTROL_KIND, Command, Control, message, sample_message};
 use crate::record::{RecordMaker, fresh_id};
 use crate::settings::CoordinatorSettings;
@@ -33,8 +34,8 @@ use crate::status::{self, State, Status};
 use crate::turns::in_turn;
 use campaign::{CampaignState, Next};
 use earlier::{Earlier, earlier};
-pub use hearing::{Membership, Note};
 use hearing::{Heard, Hearing};
+pub use hearing::{Membership, Note};
 use view::View;
 
 /// How often windows are filled and wishes are looked at.
@@ -103,8 +104,8 @@ pub struct Coordinator {
     parts: CoordinatorParts,
     state: CampaignState,
     hearing: Hearing,
-    /// How many campaigns share the domains, in a fleet.
-    sharers: Option<watch::Receiver<usize>>,
+    /// Its part of the domains, in a fleet.
+    share: Option<Share>,
     /// Until when what is published may have been published before.
     reissuing: Option<Instant>,
     view: View,
@@ -153,7 +154,7 @@ impl Coordinator {
         let shared = membership.is_some();
         let Joined {
             hearing,
-            sharers,
+            share,
             resumed,
             given_up,
         } = join(&parts, membership).await?;
@@ -174,7 +175,7 @@ impl Coordinator {
             parts,
             state,
             hearing,
-            sharers,
+            share,
             reissuing: resumed.then(|| now.0 + REISSUED_FOR),
             view,
             maker,
@@ -291,11 +292,11 @@ impl Coordinator {
             }
         }
         self.state.check_spent(&self.view.live_total());
-        if let Some(sharers) = &self.sharers {
-            self.state.share_with(*sharers.borrow());
+        if let Some(share) = &self.share {
+            self.state.take_share(share);
         }
         let mut samples = self.state.fill(now, wall);
-        if self.sharers.is_none() && self.may_repair(now) {
+        if self.share.is_none() && self.may_repair(now) {
             let view = &self.view;
             samples.extend(self.state.stalled(now, |domain| view.holds(domain)));
         }
@@ -434,7 +435,7 @@ impl Coordinator {
 /// How a coordinator takes part.
 struct Joined {
     hearing: Hearing,
-    sharers: Option<watch::Receiver<usize>>,
+    share: Option<Share>,
     resumed: bool,
     given_up: Option<String>,
 }
@@ -446,7 +447,7 @@ async fn join(
     if let Some(membership) = membership {
         return Ok(Joined {
             hearing: Hearing::Shared(membership.notes),
-            sharers: Some(membership.sharers),
+            share: Some(membership.share),
             resumed: membership.resumed,
             given_up: membership.given_up,
         });
@@ -458,7 +459,7 @@ async fn join(
     let consumer = parts.broker.consume(&Queue::Receipts, options).await?;
     Ok(Joined {
         hearing: Hearing::Own(consumer),
-        sharers: None,
+        share: None,
         resumed: false,
         given_up: None,
     })

@@ -6,6 +6,7 @@
 //! begins from the store.
 
 mod campaigns;
+mod shares;
 mod submission;
 mod task;
 mod view;
@@ -13,9 +14,7 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retort_broker::{
-    Broker, BrokerError, ConsumeOptions, Consumer, Delivery, Message, Queue,
-};
+use retort_broker::{Broker, BrokerError, ConsumeOptions, Consumer, Delivery, Message, Queue};
 use retort_dataset::writer::Committed;
 use retort_dataset::{Store, Writer};
 use retort_types::{Catalog, WallClock};
@@ -31,9 +30,10 @@ use crate::settings::CoordinatorSettings;
 use crate::submit::Submitted;
 use crate::turns::in_turn;
 use campaigns::Campaigns;
+pub use shares::Share;
+pub use submission::stored_path;
 use submission::{Refusal, accept};
 use task::announce;
-pub use submission::stored_path;
 pub use view::Statuses;
 
 /// How often a coordinator that is not active asks whether it is.
@@ -127,7 +127,9 @@ impl FleetCoordinator {
             match led {
                 Ok(Led::Stopped) => return Ok(()),
                 Ok(Led::SessionLost) => {
-                    tracing::warn!("the session with the broker ended; another coordinator may be active");
+                    tracing::warn!(
+                        "the session with the broker ended; another coordinator may be active"
+                    );
                 }
                 Err(error) => {
                     tracing::warn!(error = %task::chain(&error), "the coordinator cannot go on; it begins again");
@@ -262,7 +264,9 @@ impl FleetCoordinator {
                 delivery.acknowledge().await
             }
             Err(reason) => {
-                tracing::warn!("a submission is refused; it goes to the dead letters with the reason");
+                tracing::warn!(
+                    "a submission is refused; it goes to the dead letters with the reason"
+                );
                 self.statuses.count_submission(false);
                 let message = delivery.message.id.clone();
                 let settled = delivery.reject(&reason).await;

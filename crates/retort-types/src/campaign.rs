@@ -1,6 +1,6 @@
 //! A campaign: an investigation, immutable once submitted.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -171,6 +171,10 @@ pub struct Schedule {
     /// Repetitions of the whole campaign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<NonZeroU32>,
+    /// Its share of limits that it shares with other campaigns of a fleet, 1 to 255: with 3, three
+    /// times as much as one with 1. 1 unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<NonZeroU8>,
 }
 
 /// Whether fast domains wait for slow ones.

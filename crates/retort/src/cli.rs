@@ -48,7 +48,7 @@ pub(crate) struct Global {
     /// Who to write to about our requests; part of the User-Agent, required beyond this machine.
     #[arg(long, global = true, value_name = "MAIL-OR-URL")]
     pub(crate) contact: Option<String>,
-    /// The broker of a fleet, as amqps://user@host/vhost. Name the password in a file, with
+    /// The broker of a fleet, as `amqps://user@host/vhost`. Name the password in a file, with
     /// `broker.password_file`: other users of the machine see arguments.
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) broker: Option<String>,

@@ -47,9 +47,9 @@ impl Pages {
             Failure::bad(format!("`{listen}` is not an address to listen at"))
                 .hint("write it as 127.0.0.1:9464, or 0.0.0.0:9464 within a cluster")
         })?;
-        let listener = TcpListener::bind(address).await.map_err(|error| {
-            Failure::new(format!("failed to listen at `{address}`: {error}"))
-        })?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| Failure::new(format!("failed to listen at `{address}`: {error}")))?;
         note(&format!(
             "health and metrics at http://{}",
             listener.local_addr().unwrap_or(address)

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::budget::{Amount, Book};
 use super::window::{Outstanding, Window};
+use crate::fleet::Share;
 use crate::message::{DEADLINE_PASSED, Tally};
 use crate::settings::CoordinatorSettings;
 
@@ -303,11 +304,10 @@ impl CampaignState {
         )
     }
 
-    /// Sets how many campaigns share the domains: each has that part of every window, and so that
-    /// part of what is asked.
-    pub(super) fn share_with(&mut self, sharers: usize) {
+    /// Takes its part of every window, and so that part of what is asked.
+    pub(super) fn take_share(&mut self, share: &Share) {
         for window in &mut self.windows {
-            window.share_with(sharers);
+            window.take_share(share);
         }
     }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use retort_broker::{Consumer, Delivery};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
+use crate::fleet::Share;
 use crate::message::{HEARTBEAT_KIND, Heartbeat, PING_KIND, RECEIPT_KIND, Receipt, parse};
 
 /// What a worker told.
@@ -46,8 +47,8 @@ pub struct Membership {
     pub notes: mpsc::Receiver<Note>,
     /// Whether its samples may have been published before, so that others may be asking them.
     pub resumed: bool,
-    /// How many campaigns share the domains.
-    pub sharers: watch::Receiver<usize>,
+    /// Its part of the domains.
+    pub share: Share,
     /// Why what is open ends unasked, when publishing it again and again led nowhere.
     pub given_up: Option<String>,
 }

@@ -19,7 +19,7 @@ const WISH_EVERY: Duration = Duration::from_secs(5);
 impl Coordinator {
     /// Returns how often the status is written.
     pub(super) fn status_every(&self) -> Duration {
-        if self.sharers.is_some() {
+        if self.share.is_some() {
             self.parts.settings.status_every.0.max(STATUS_EVERY)
         } else {
             STATUS_EVERY
@@ -41,7 +41,7 @@ impl Coordinator {
     /// nothing was heard of them for long. A queue that cannot be looked at is no proof.
     pub(super) async fn has_lost(&mut self) -> bool {
         let now = Instant::now();
-        if self.sharers.is_none() || self.state.paused || !self.may_repair(now) {
+        if self.share.is_none() || self.state.paused || !self.may_repair(now) {
             return false;
         }
         let silent = self.state.silent(now, self.parts.settings.lost_after.0);
@@ -58,7 +58,7 @@ impl Coordinator {
 
     /// Gives up waiting for what no worker of a fleet holds, when it is to be ended anyway.
     pub(super) fn drop_unheld(&mut self, now: Instant) {
-        if self.sharers.is_none() {
+        if self.share.is_none() {
             return;
         }
         for domain in self.state.silent(now, self.parts.settings.lost_after.0) {
@@ -72,7 +72,7 @@ impl Coordinator {
     pub(super) async fn repeat_wish(&mut self) -> Result<(), CrawlError> {
         let now = Instant::now();
         let due = now.saturating_duration_since(self.wish_told) >= WISH_EVERY;
-        if self.sharers.is_none() || !due {
+        if self.share.is_none() || !due {
             return Ok(());
         }
         self.wish_told = now;

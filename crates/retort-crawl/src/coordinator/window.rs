@@ -6,6 +6,7 @@ use retort_types::DomainSpec;
 use tokio::time::Instant;
 
 use super::budget::Amount;
+use crate::fleet::Share;
 use crate::settings::CoordinatorSettings;
 
 /// Fewest samples in a window that is shared: below, each receipt would leave the domain idle.
@@ -51,9 +52,9 @@ impl Window {
         }
     }
 
-    /// Makes it one of `sharers` windows that together keep the domain busy.
-    pub(super) fn share_with(&mut self, sharers: usize) {
-        self.size = (self.whole / sharers.max(1)).max(SHARE_MIN.min(self.whole));
+    /// Makes it one of several windows that together keep the domain busy.
+    pub(super) fn take_share(&mut self, share: &Share) {
+        self.size = share.of(self.whole).max(SHARE_MIN.min(self.whole));
     }
 }
 

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retort_types::CampaignId;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::shares::Shares;
 use super::submission::is_submitted;
-use super::task::{Ending, carry};
+use super::task::{Begun, Ending, carry};
 use super::{FleetParts, Statuses};
 use crate::CrawlError;
-use crate::coordinator::{Membership, Note};
+use crate::coordinator::Note;
 use crate::message::Receipt;
 use crate::status::{self, State};
 
@@ -55,7 +56,7 @@ pub(super) struct Campaigns {
     /// Campaigns that are sealed, and those that fleets do not carry out, are not looked at again.
     settled: BTreeSet<CampaignId>,
     past: BTreeMap<CampaignId, Past>,
-    sharers: watch::Sender<usize>,
+    shares: Shares,
 }
 
 impl Campaigns {
@@ -67,7 +68,7 @@ impl Campaigns {
             tasks: JoinSet::new(),
             settled: BTreeSet::new(),
             past: BTreeMap::new(),
-            sharers: watch::channel(1).0,
+            shares: Shares::default(),
         }
     }
 
@@ -126,25 +127,23 @@ impl Campaigns {
         let (notes, heard) = mpsc::channel(NOTES_QUEUE);
         let past = self.past.get(id).copied().unwrap_or_default();
         let given_up = (past.in_vain >= REPAIRS_MAX).then(|| {
-            format!("published {} times, and no worker told how it ended", past.in_vain + 1)
+            format!(
+                "published {} times, and no worker told how it ended",
+                past.in_vain + 1
+            )
         });
-        let membership = Membership {
+        let begun = Begun {
             notes: heard,
             resumed,
-            sharers: self.sharers.subscribe(),
+            shares: self.shares.clone(),
             given_up,
+            statuses: self.statuses.clone(),
         };
-        let carried = carry(
-            Arc::clone(&self.parts),
-            id.clone(),
-            membership,
-            self.statuses.clone(),
-        );
+        let carried = carry(Arc::clone(&self.parts), id.clone(), begun);
         let name = id.clone();
         let task = self.tasks.spawn(async move { (name, carried.await) });
         tracing::info!(campaign.id = %id, resumed, "a campaign is carried out");
         self.running.insert(id.clone(), Running { notes, task });
-        self.sharers.send_replace(self.running.len());
     }
 
     /// Waits until a campaign ends, and decides what becomes of it. Pends while there is none.
@@ -155,7 +154,10 @@ impl Campaigns {
         let (id, ending) = match joined {
             Ok(ended) => ended,
             Err(error) => {
-                let gone = self.running.iter().find(|(_, own)| own.task.id() == error.id());
+                let gone = self
+                    .running
+                    .iter()
+                    .find(|(_, own)| own.task.id() == error.id());
                 let Some(id) = gone.map(|(id, _)| id.clone()) else {
                     return;
                 };
@@ -163,7 +165,6 @@ impl Campaigns {
             }
         };
         self.running.remove(&id);
-        self.sharers.send_replace(self.running.len());
         self.statuses.remove(&id);
         let past = self.past.entry(id.clone()).or_default();
         match ending {
@@ -173,7 +174,11 @@ impl Campaigns {
                 self.settled.insert(id);
             }
             Ending::Lost { done } => {
-                past.in_vain = if past.done == done { past.in_vain + 1 } else { 1 };
+                past.in_vain = if past.done == done {
+                    past.in_vain + 1
+                } else {
+                    1
+                };
                 past.done = done;
                 self.statuses.count_repair();
                 self.start(&id, true);
@@ -195,8 +200,11 @@ impl Campaigns {
                 }
             }
             Note::Receipt(receipt) => {
-                let about: BTreeSet<&CampaignId> =
-                    receipt.records.iter().map(|record| &record.campaign).collect();
+                let about: BTreeSet<&CampaignId> = receipt
+                    .records
+                    .iter()
+                    .map(|record| &record.campaign)
+                    .collect();
                 for id in about {
                     if let Some(own) = self.running.get(id) {
                         // A campaign that ends meanwhile needs no receipts.

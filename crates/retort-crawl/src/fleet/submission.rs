@@ -229,17 +229,26 @@ mod tests {
             "`params.extra.API-Base`",
         );
         check(
-            |value| value["arms"] = json!([{ "name": "a", "params": { "extra": { "a": [{ "headers": {} }] } } }]),
+            |value| {
+                value["arms"] =
+                    json!([{ "name": "a", "params": { "extra": { "a": [{ "headers": {} }] } } }]);
+            },
             "`arms[0].params.extra.a[0].headers`",
         );
         let mut carried = campaign();
         carried["analysis"] = json!({ "path": "x" });
-        assert!(read(&carried.to_string()).is_ok(), "the analysis is carried");
+        assert!(
+            read(&carried.to_string()).is_ok(),
+            "the analysis is carried"
+        );
     }
 
     #[test]
     fn what_is_no_campaign_is_told_why() {
-        check(|value| value["modles"] = json!(["m"]), "did you mean `models`");
+        check(
+            |value| value["modles"] = json!(["m"]),
+            "did you mean `models`",
+        );
         check(|value| *value = json!([1]), "");
         for text in ["", "id: t", "{", "\u{0}", &"[".repeat(100_000)] {
             assert!(read(text).unwrap_err().starts_with("it is not JSON"));

@@ -1,15 +1,17 @@
 //! One campaign of a fleet, from its opening to its snapshot.
 
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
 use retort_broker::Topic;
 use retort_plan::Plan;
 use retort_types::CampaignId;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use super::shares::Shares;
 use super::{FleetParts, Statuses};
-use crate::coordinator::Membership;
+use crate::coordinator::{Membership, Note};
 use crate::message::{SEALED_KIND, SealedNews, message};
 use crate::record::fresh_id;
 use crate::status::State;
@@ -33,26 +35,38 @@ pub(super) enum Ending {
     Failed(String),
 }
 
+/// What a campaign's task begins with.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// What workers tell.
+    pub(super) notes: mpsc::Receiver<Note>,
+    /// Whether its samples may have been published before.
+    pub(super) resumed: bool,
+    /// Whom it shares the domains with.
+    pub(super) shares: Shares,
+    /// Why what is open ends unasked, if it does.
+    pub(super) given_up: Option<String>,
+    /// Where its status is told.
+    pub(super) statuses: Statuses,
+}
+
 /// Carries a campaign of the store out.
-pub(super) async fn carry(
-    parts: Arc<FleetParts>,
-    id: CampaignId,
-    membership: Membership,
-    statuses: Statuses,
-) -> Ending {
-    match Box::pin(carried(&parts, &id, membership, &statuses)).await {
+pub(super) async fn carry(parts: Arc<FleetParts>, id: CampaignId, begun: Begun) -> Ending {
+    match Box::pin(carried(&parts, &id, begun)).await {
         Ok(ending) => ending,
         Err(reason) => Ending::Failed(reason),
     }
 }
 
-async fn carried(
-    parts: &FleetParts,
-    id: &CampaignId,
-    membership: Membership,
-    statuses: &Statuses,
-) -> Result<Ending, String> {
+async fn carried(parts: &FleetParts, id: &CampaignId, begun: Begun) -> Result<Ending, String> {
     let plan = Arc::new(planned(parts, id).await?);
+    let weight = plan.campaign().schedule.weight;
+    let membership = Membership {
+        notes: begun.notes,
+        resumed: begun.resumed,
+        share: begun.shares.join(weight.unwrap_or(NonZeroU8::MIN)),
+        given_up: begun.given_up,
+    };
     let resolved = retort_plan::resolve(&parts.catalog, &plan.campaign().models)
         .map_err(|error| error.to_string())?;
     let endpoints = resolved.endpoints.into_iter();
@@ -71,10 +85,14 @@ async fn carried(
         membership: Some(membership),
     });
     let mut coordinator = opened.await.map_err(|error| chain(&error))?;
-    statuses.insert(id, coordinator.statuses());
+    begun.statuses.insert(id, coordinator.statuses());
     // The service ends the task when it is to stop.
     let (_stop, stopping) = watch::channel(false);
-    match coordinator.run(stopping).await.map_err(|error| chain(&error))? {
+    match coordinator
+        .run(stopping)
+        .await
+        .map_err(|error| chain(&error))?
+    {
         Finish::Complete => {
             finish(parts, &plan, &mut coordinator).await;
             Ok(Ending::Sealed)

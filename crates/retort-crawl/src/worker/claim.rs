@@ -39,7 +39,11 @@ mod tests {
         let domain = |n: u32| DomainId::new(&format!("account-{n}")).unwrap();
         assert_eq!(Claim::new("a", &domain(0)), Claim::new("a", &domain(0)));
         let workers = ["worker-0", "worker-1", "worker-2", "worker-3"];
-        let owner = |n| workers.iter().max_by_key(|w| Claim::new(w, &domain(n)).priority());
+        let owner = |n| {
+            workers
+                .iter()
+                .max_by_key(|w| Claim::new(w, &domain(n)).priority())
+        };
         for worker in &workers {
             let owned = (0..2_000).filter(|n| owner(*n) == Some(worker)).count();
             assert!((400..600).contains(&owned), "{worker} owns {owned} of 2000");
@@ -51,7 +55,10 @@ mod tests {
         let claims = (0..100).map(|n| Claim::new("w", &DomainId::new(&format!("d{n}")).unwrap()));
         let mut claims: Vec<Claim> = claims.collect();
         claims.sort_by_key(|claim| claim.priority());
-        let delays: Vec<Duration> = claims.iter().map(|c| c.delay(Duration::from_secs(2))).collect();
+        let delays: Vec<Duration> = claims
+            .iter()
+            .map(|c| c.delay(Duration::from_secs(2)))
+            .collect();
         assert!(delays.is_sorted_by(|a, b| a >= b));
         assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(2)));
     }

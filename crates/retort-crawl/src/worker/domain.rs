@@ -4,6 +4,7 @@
 //! given back only after the reply is fsynced.
 
 mod intake;
+mod judge;
 mod tenure;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use self::judge::{Judged, Judgement};
 use self::tenure::{Loaded, Tenure};
 use super::attempt::{Ended, Turn};
 use super::context::{Context, Phase, Working};
@@ -70,6 +72,9 @@ pub(super) struct Domain {
     tenure: Tenure,
     /// The pace of an earlier owner, being read.
     loading: JoinSet<Loaded>,
+    /// What the store says of campaigns; nothing while it is asked.
+    judged: BTreeMap<CampaignId, Option<Judgement>>,
+    judging: JoinSet<Judged>,
     /// Samples that came so far.
     arrivals: u64,
     lanes: Vec<Lane>,
@@ -121,6 +126,8 @@ impl Domain {
             session,
             tenure,
             loading: JoinSet::new(),
+            judged: BTreeMap::new(),
+            judging: JoinSet::new(),
             arrivals: 0,
             lanes,
             lane_of,
@@ -162,6 +169,7 @@ impl Domain {
                 changed = self.phase.changed() => if changed.is_err() { break },
                 _ = report.tick() => self.report(),
                 Some(loaded) = self.loading.join_next() => self.take_over(loaded),
+                Some(judged) = self.judging.join_next() => self.heed(judged),
                 Some(kept) = self.wanted.recv() => self.keep_pace(kept),
                 Some(control) = self.control.recv() => self.control(control),
                 Some(ended) = self.attempts.join_next_with_id() => self.settle(ended).await,

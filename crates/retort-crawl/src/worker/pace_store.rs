@@ -87,6 +87,11 @@ impl PaceStore {
         }
     }
 
+    /// Returns the store itself: in a fleet, the one that holds everything.
+    pub(super) const fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Returns whether domains are owned by lock, and not by what a broker delivers.
     pub(super) const fn is_locking(&self) -> bool {
         self.lock_dir.is_some()

@@ -182,7 +182,10 @@ mod tests {
     fn what_a_lost_session_held_is_asked_again_only_by_its_new_owner() {
         let registry = Registry::default();
         for number in 0..3 {
-            assert!(matches!(registry.admit(id(number), 7, acker()), Admission::New));
+            assert!(matches!(
+                registry.admit(id(number), 7, acker()),
+                Admission::New
+            ));
         }
         assert!(matches!(registry.admit(id(9), 8, acker()), Admission::New));
         registry.lose(7);
@@ -196,7 +199,10 @@ mod tests {
         assert!(registry.finish(id(1)).is_empty());
         registry.forget(id(2));
         assert_eq!(registry.held(7), 0);
-        assert!(matches!(registry.admit(id(1), 7, acker()), Admission::Finished(_)));
+        assert!(matches!(
+            registry.admit(id(1), 7, acker()),
+            Admission::Finished(_)
+        ));
         assert!(matches!(registry.admit(id(2), 7, acker()), Admission::New));
     }
 

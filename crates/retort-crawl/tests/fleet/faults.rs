@@ -9,7 +9,10 @@ use crate::world::{World, answered};
 const PLANNED: usize = 400;
 
 fn world() -> World {
-    World::new(&[json!({ "concurrency": 8 }), json!({ "concurrency": 8 })], 20)
+    World::new(
+        &[json!({ "concurrency": 8 }), json!({ "concurrency": 8 })],
+        20,
+    )
 }
 
 fn queue(number: usize) -> Queue {
@@ -31,7 +34,9 @@ async fn a_cut_session_asks_nobody_twice_when_its_owner_comes_back() {
         world.broker.cut(&queue(0));
         world.broker.cut(&queue(1));
         let served = world.served();
-        world.until("requests", |world| world.served() > served + 30).await;
+        world
+            .until("requests", |world| world.served() > served + 30)
+            .await;
     }
     assert_eq!(answered(&world.sealed("one", PLANNED).await), 400);
     assert_eq!((world.served(), world.paid_twice()), (400, 0));

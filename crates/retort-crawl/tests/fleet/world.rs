@@ -97,10 +97,6 @@ impl World {
         Arc::new(self.broker.clone())
     }
 
-    fn client(&self) -> HttpClient {
-        HttpClient::new(ClientSettings::default(), SOFTWARE, Arc::new(Clock)).unwrap()
-    }
-
     /// Starts a worker of this name over its own spool.
     pub(crate) async fn work(&self, name: &str) -> Worker {
         let models: Vec<_> = self.catalog.models.keys().cloned().collect();
@@ -118,7 +114,9 @@ impl World {
         Worker::start(WorkerParts {
             worker_id: name.to_owned(),
             broker: self.broker(),
-            client: Arc::new(self.client()),
+            client: Arc::new(
+                HttpClient::new(ClientSettings::default(), SOFTWARE, Arc::new(Clock)).unwrap(),
+            ),
             writer,
             committed,
             pace_store: PaceStore::new(self.store.clone(), None),
@@ -158,7 +156,9 @@ impl World {
 
     /// Returns a campaign of `prompts` prompts with `samples` draws each, of every model.
     pub(crate) fn campaign(&self, id: &str, prompts: usize, samples: u32) -> Value {
-        let texts: Vec<String> = (0..prompts).map(|n| format!("Describe {n} of {id}.")).collect();
+        let texts: Vec<String> = (0..prompts)
+            .map(|n| format!("Describe {n} of {id}."))
+            .collect();
         json!({
             "id": id,
             "purpose": "a test of this program",
@@ -176,7 +176,10 @@ impl World {
             body: campaign.to_string().into(),
         };
         self.broker.declare(&Queue::Submissions).await.unwrap();
-        self.broker.publish(&Queue::Submissions, message).await.unwrap();
+        self.broker
+            .publish(&Queue::Submissions, message)
+            .await
+            .unwrap();
     }
 
     pub(crate) fn served(&self) -> u64 {
@@ -216,7 +219,10 @@ impl World {
     pub(crate) async fn sealed(&self, id: &str, planned: usize) -> Vec<ModelSummary> {
         self.until_state(id, State::Sealed).await;
         let campaign = CampaignId::new(id).unwrap();
-        let snapshot = snapshot::latest(&self.store, &campaign).await.unwrap().unwrap();
+        let snapshot = snapshot::latest(&self.store, &campaign)
+            .await
+            .unwrap()
+            .unwrap();
         let mut ids = BTreeSet::new();
         let mut count = 0;
         for batch in snapshot.responses(&["sample_id"]).collect().await.unwrap() {
@@ -241,7 +247,10 @@ pub(crate) fn answered(models: &[ModelSummary]) -> u64 {
             sum
         },
     );
-    outcomes.get(&retort_types::Outcome::Answered).copied().unwrap_or(0)
+    outcomes
+        .get(&retort_types::Outcome::Answered)
+        .copied()
+        .unwrap_or(0)
 }
 
 /// Counts requests in the rows of attempts.

@@ -135,7 +135,10 @@ async fn settle(broker: &dyn Broker, which: &Which, requeue: bool) -> Result<u8,
                 kept += 1;
                 continue;
             };
-            broker.declare(&letter.queue).await.map_err(fleet::explain)?;
+            broker
+                .declare(&letter.queue)
+                .await
+                .map_err(fleet::explain)?;
             let published = broker.publish(&letter.queue, letter.message).await;
             published.map_err(fleet::explain)?;
         }
@@ -146,13 +149,20 @@ async fn settle(broker: &dyn Broker, which: &Which, requeue: bool) -> Result<u8,
     let word = if requeue { "requeued" } else { "dropped" };
     line(&format!("{} dead letters {word}", output::count(done)));
     if kept > 0 {
-        return Err(Failure::new(format!("{kept} letters do not say which queue they came from"))
-            .hint("drop them: retort dead drop ID"));
+        return Err(Failure::new(format!(
+            "{kept} letters do not say which queue they came from"
+        ))
+        .hint("drop them: retort dead drop ID"));
     }
-    let missing: Vec<&str> = wanted.into_iter().filter(|id| !found.contains(*id)).collect();
+    let missing: Vec<&str> = wanted
+        .into_iter()
+        .filter(|id| !found.contains(*id))
+        .collect();
     if missing.is_empty() {
         return Ok(0);
     }
-    Err(Failure::new(format!("no dead letter `{}`", missing.join("`, `")))
-        .hint("see them with `retort dead list`"))
+    Err(
+        Failure::new(format!("no dead letter `{}`", missing.join("`, `")))
+            .hint("see them with `retort dead list`"),
+    )
 }

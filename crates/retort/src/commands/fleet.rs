@@ -55,14 +55,16 @@ fn start(context: &Context, role: &str) -> Result<AmqpBroker, Failure> {
 /// Says what helps against a broker's failure.
 pub(super) fn explain(error: BrokerError) -> Failure {
     let hint = match &error {
-        BrokerError::Refused { .. } => {
-            Some("check user, password, virtual host and rights: `broker.url`, `broker.password_file`")
+        BrokerError::Refused { .. } => Some(
+            "check user, password, virtual host and rights: `broker.url`, `broker.password_file`",
+        ),
+        BrokerError::Unavailable { .. } => {
+            Some("name the broker with --broker amqp://user@host/vhost")
         }
-        BrokerError::Unavailable { .. } => Some("name the broker with --broker amqp://user@host/vhost"),
         BrokerError::UnknownQueue(_) => Some("start a coordinator: it makes the queues"),
-        BrokerError::Full(_)
-        | BrokerError::TooLarge { .. }
-        | BrokerError::NameTooLong { .. } => None,
+        BrokerError::Full(_) | BrokerError::TooLarge { .. } | BrokerError::NameTooLong { .. } => {
+            None
+        }
     };
     Failure::from(error).maybe_hint(hint)
 }

@@ -43,7 +43,7 @@ async fn read(store: &retort_dataset::Store, campaign: &CampaignId) -> Result<St
         Failure::new(format!(
             "campaign `{campaign}` was submitted and has not been started"
         ))
-        .hint("start it with `retort run`")
+        .hint("start it with `retort run`, or start a `retort coordinator` if it is a fleet's")
     })
 }
 

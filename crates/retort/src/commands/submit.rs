@@ -105,7 +105,9 @@ async fn body(context: &Context, campaign: &Campaign) -> Result<Vec<u8>, Failure
         count(text.len() as u64)
     ));
     let store = files::store(context)?;
-    store.put(&stored_path(campaign_sha256), text.into()).await?;
+    store
+        .put(&stored_path(campaign_sha256), text.into())
+        .await?;
     Ok(serde_json::to_vec(&Stored { campaign_sha256 })?)
 }
 
@@ -150,8 +152,10 @@ fn tell(json: bool, campaign: CampaignId, answer: Option<Answer>) -> Result<u8, 
     }
     if let Some(reason) = refused {
         let reason = output::visible(&reason);
-        return Err(Failure::new(format!("campaign `{campaign}` is refused: {reason}"))
-            .hint("the message lies among the dead letters: retort dead list"));
+        return Err(
+            Failure::new(format!("campaign `{campaign}` is refused: {reason}"))
+                .hint("the message lies among the dead letters: retort dead list"),
+        );
     }
     match answer {
         Some(Answer::Accepted(accepted)) if accepted.existed => line(&format!(
@@ -168,4 +172,3 @@ fn tell(json: bool, campaign: CampaignId, answer: Option<Answer>) -> Result<u8, 
     }
     Ok(0)
 }
-

@@ -93,7 +93,10 @@ mod tests {
     fn the_page_lists_every_metric_as_it_is() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
         let page = std::fs::read_to_string(path).unwrap();
-        let rows: BTreeSet<&str> = page.lines().filter(|line| line.starts_with("| `retort_")).collect();
+        let rows: BTreeSet<&str> = page
+            .lines()
+            .filter(|line| line.starts_with("| `retort_"))
+            .collect();
         let expected: BTreeSet<String> = ALL
             .iter()
             .map(|metric| {
@@ -101,7 +104,11 @@ mod tests {
                     Kind::Gauge => "gauge",
                     Kind::Counter => "counter",
                 };
-                let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+                let labels: Vec<String> = metric
+                    .labels
+                    .iter()
+                    .map(|label| format!("`{label}`"))
+                    .collect();
                 let (name, help) = (metric.name, metric.help);
                 format!("| `{name}` | {kind} | {} | {help} |", labels.join(", "))
             })
@@ -117,8 +124,16 @@ mod tests {
             assert!(names.insert(metric.name), "{} twice", metric.name);
             assert!(metric.name.starts_with("retort_"), "{}", metric.name);
             let is_counter = metric.kind == Kind::Counter;
-            assert_eq!(metric.name.ends_with("_total"), is_counter, "{}", metric.name);
-            assert!(!metric.labels.contains(&"campaign"), "campaigns are not bounded");
+            assert_eq!(
+                metric.name.ends_with("_total"),
+                is_counter,
+                "{}",
+                metric.name
+            );
+            assert!(
+                !metric.labels.contains(&"campaign"),
+                "campaigns are not bounded"
+            );
         }
     }
 }

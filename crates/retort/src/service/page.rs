@@ -80,7 +80,10 @@ mod tests {
         page.set(&COST_USD, &["d", "n"], 1.0);
         let text = page.text().unwrap();
         assert!(text.contains("# TYPE retort_cost_usd counter\n"), "{text}");
-        assert!(text.contains("retort_cost_usd_total{domain=\"d\",model=\"m\\\"\\n\"} 0.5\n"), "{text}");
+        assert!(
+            text.contains("retort_cost_usd_total{domain=\"d\",model=\"m\\\"\\n\"} 0.5\n"),
+            "{text}"
+        );
         assert!(text.contains("\nretort_sessions_open 2.0\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }

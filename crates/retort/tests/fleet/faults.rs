@@ -6,12 +6,17 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::processes::Fleet;
+use crate::rabbit::Rabbit;
 
 /// Requests in the air at the same time, both domains together.
 const IN_FLIGHT: u64 = 16;
 
 fn fleet(vhost: &str) -> Fleet {
-    Fleet::new(vhost, &[json!({ "concurrency": 8 }), json!({ "concurrency": 8 })], 50)
+    Fleet::new(
+        vhost,
+        &[json!({ "concurrency": 8 }), json!({ "concurrency": 8 })],
+        50,
+    )
 }
 
 #[test]
@@ -31,9 +36,16 @@ fn kill_9_of_workers_loses_nothing_and_re_asks_little() {
     // In the air, and what was fetched within a flush interval and the time to store it.
     let again = fleet.paid_twice();
     let flushed_late = 16 * 20;
-    assert!(again <= 3 * (IN_FLIGHT + flushed_late), "{again} samples were asked twice");
+    assert!(
+        again <= 3 * (IN_FLIGHT + flushed_late),
+        "{again} samples were asked twice"
+    );
     // Every reply that was stored in a spool reached the store, also when another worker had asked too.
-    assert!(asked <= fleet.served() && fleet.served() - asked <= 3 * IN_FLIGHT, "{asked} of {}", fleet.served());
+    assert!(
+        asked <= fleet.served() && fleet.served() - asked <= 3 * IN_FLIGHT,
+        "{asked} of {}",
+        fleet.served()
+    );
 }
 
 #[test]
@@ -97,9 +109,32 @@ fn deletion_of_the_vhost_seals_complete_and_unique() {
 }
 
 #[test]
+fn kill_9_of_the_broker_costs_no_request() {
+    let mut fleet = Fleet::over(
+        Rabbit::own(),
+        "crash",
+        &[json!({ "concurrency": 8 }), json!({ "concurrency": 8 })],
+        50,
+    );
+    fleet.set("worker.grace=1s");
+    let _coordinator = fleet.coordinator("c0");
+    let _worker = fleet.worker("w0");
+    fleet.submit("test", 100, 6);
+    fleet.wait_for_served(200);
+    fleet.rabbit.crash();
+    assert_eq!(fleet.sealed("test", 1_200), 1_200);
+    // What was in the air or fetched already is recognised when it is delivered again.
+    assert_eq!((fleet.served(), fleet.paid_twice()), (1_200, 0));
+}
+
+#[test]
 fn sigstop_and_sigcont_of_the_owner_never_overlap() {
     const PER_SECOND: u64 = 20;
-    let mut fleet = Fleet::new("stop", &[json!({ "requests_per_minute": PER_SECOND * 60 })], 50);
+    let mut fleet = Fleet::new(
+        "stop",
+        &[json!({ "requests_per_minute": PER_SECOND * 60 })],
+        50,
+    );
     fleet.set("broker.heartbeat=6s");
     let _coordinator = fleet.coordinator("c0");
     let owner = fleet.worker("w0");
@@ -116,9 +151,16 @@ fn sigstop_and_sigcont_of_the_owner_never_overlap() {
     let stats = fleet.world.fleet.stats();
     let peak = stats.providers["p0"].peak_accepted_1s;
     // Two owners would ask twice as many; a busy machine counts some of one second in the next.
-    assert!(peak <= PER_SECOND * 3 / 2 + 2, "{peak} requests within a second");
+    assert!(
+        peak <= PER_SECOND * 3 / 2 + 2,
+        "{peak} requests within a second"
+    );
     // What stood in the air or was not stored yet is asked again, and nothing else.
     let unstored = PER_SECOND * 3;
-    assert!(fleet.paid_twice() <= unstored, "{} were asked twice", fleet.paid_twice());
+    assert!(
+        fleet.paid_twice() <= unstored,
+        "{} were asked twice",
+        fleet.paid_twice()
+    );
     assert!(asked <= fleet.served());
 }

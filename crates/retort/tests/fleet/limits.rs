@@ -14,13 +14,20 @@ const BURST: u64 = 10;
 
 /// Returns how many requests an undisturbed machine is to make, when that is asked for.
 fn strict() -> Option<u64> {
-    #[expect(clippy::disallowed_methods, reason = "the long run is asked for by the environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the long run is asked for by the environment"
+    )]
     let long = std::env::var("RETORT_FLEET_REQUESTS").ok();
     long.and_then(|count| count.parse().ok())
 }
 
 fn fleet(vhost: &str) -> Fleet {
-    Fleet::new(vhost, &[json!({ "requests_per_minute": PER_SECOND * 60 })], 100)
+    Fleet::new(
+        vhost,
+        &[json!({ "requests_per_minute": PER_SECOND * 60 })],
+        100,
+    )
 }
 
 fn check(fleet: &Fleet) {
@@ -28,9 +35,17 @@ fn check(fleet: &Fleet) {
     let provider = &stats.providers["p0"];
     let peak = provider.peak_total_1s;
     // A busy machine counts some of one second in the next; a second owner would double them all.
-    let most = if strict().is_some() { PER_SECOND + BURST } else { PER_SECOND * 3 / 2 + BURST };
+    let most = if strict().is_some() {
+        PER_SECOND + BURST
+    } else {
+        PER_SECOND * 3 / 2 + BURST
+    };
     println!("{peak} requests within the busiest second");
-    assert!(peak <= most, "{peak} requests within a second\n{}", fleet.logs());
+    assert!(
+        peak <= most,
+        "{peak} requests within a second\n{}",
+        fleet.logs()
+    );
     assert_eq!(provider.totals.refused_429, 0);
 }
 
@@ -51,7 +66,10 @@ fn four_workers_together_are_as_fast_as_one() {
     check(&fleet);
     assert_eq!((fleet.served(), fleet.paid_twice()), (count, 0));
     let least = count as f64 / PER_SECOND as f64 - 0.5;
-    println!("{count} requests took {took:.2} s; the limit makes it {:.1} s", least + 0.5);
+    println!(
+        "{count} requests took {took:.2} s; the limit makes it {:.1} s",
+        least + 0.5
+    );
     assert!(took >= least, "{count} requests took only {took:.2} s");
     if strict().is_some() {
         assert!(took <= least + 1.5, "{count} requests took {took:.2} s");
@@ -97,5 +115,9 @@ fn the_limit_holds_when_the_owner_is_killed_cut_and_lost() {
     owner.kill();
     fleet.sealed("test", 1_200);
     check(&fleet);
-    println!("{} requests, {} of them a second time", fleet.served(), fleet.paid_twice());
+    println!(
+        "{} requests, {} of them a second time",
+        fleet.served(),
+        fleet.paid_twice()
+    );
 }

@@ -11,7 +11,9 @@ fn port_of(fleet: &Fleet, name: &str) -> u16 {
     let mut port = None;
     fleet.wait_for("the pages", |fleet| {
         let log = fleet.log(name);
-        let place = log.lines().find_map(|line| line.split("http://127.0.0.1:").nth(1));
+        let place = log
+            .lines()
+            .find_map(|line| line.split("http://127.0.0.1:").nth(1));
         port = place.and_then(|place| place.trim().parse().ok());
         port.is_some()
     });
@@ -20,7 +22,11 @@ fn port_of(fleet: &Fleet, name: &str) -> u16 {
 
 #[test]
 fn a_campaign_goes_from_submission_to_snapshot() {
-    let fleet = Fleet::new("plain", &[json!({ "concurrency": 8 }), json!({ "concurrency": 8 })], 20);
+    let fleet = Fleet::new(
+        "plain",
+        &[json!({ "concurrency": 8 }), json!({ "concurrency": 8 })],
+        20,
+    );
     let listen = ["--listen", "127.0.0.1:0"];
     let mut coordinator = fleet.start("coordinator", "c1", &fleet.url, &listen);
     let worker = fleet.start("worker", "w1", &fleet.url, &listen);
@@ -33,7 +39,10 @@ fn a_campaign_goes_from_submission_to_snapshot() {
 
     let status = fleet.command(&["status", "test", "--json"]);
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();
-    assert_eq!((&status["state"], &status["done"]), (&json!("sealed"), &json!(400)));
+    assert_eq!(
+        (&status["state"], &status["done"]),
+        (&json!("sealed"), &json!(400))
+    );
     let again = fleet.submit("test", 40, 5);
     assert_eq!(again["accepted"]["existed"], true, "{again}");
 
@@ -44,14 +53,22 @@ fn a_campaign_goes_from_submission_to_snapshot() {
         assert_eq!(fetch(port, "/else").0, 404);
     }
     let page = fetch(port, "/metrics").1;
-    assert_eq!(sum(&page, "retort_coordinator_active"), 1.0, "{page}");
-    assert_eq!(sum(&page, "retort_campaigns_sealed_total"), 1.0, "{page}");
-    assert_eq!(sum(&page, "retort_submissions_total"), 2.0, "{page}");
+    assert_eq!(sum(&page, "retort_coordinator_active"), 1, "{page}");
+    assert_eq!(sum(&page, "retort_campaigns_sealed_total"), 1, "{page}");
+    assert_eq!(sum(&page, "retort_submissions_total"), 2, "{page}");
     let page = fetch(own, "/metrics").1;
-    assert_eq!(sum(&page, "retort_domains_configured"), 2.0, "{page}");
-    assert_eq!(sum(&page, "retort_sessions_open"), 2.0, "{page}");
-    assert_eq!(sum(&page, "retort_requests_total"), sum(&page, "retort_samples_total"), "{page}");
-    assert_eq!(sum(&page, "retort_records_stored_total"), sum(&page, "retort_requests_total"), "{page}");
+    assert_eq!(sum(&page, "retort_domains_configured"), 2, "{page}");
+    assert_eq!(sum(&page, "retort_sessions_open"), 2, "{page}");
+    assert_eq!(
+        sum(&page, "retort_requests_total"),
+        sum(&page, "retort_samples_total"),
+        "{page}"
+    );
+    assert_eq!(
+        sum(&page, "retort_records_stored_total"),
+        sum(&page, "retort_requests_total"),
+        "{page}"
+    );
 
     assert!(coordinator.is_running());
     for process in [worker, other, coordinator] {
@@ -76,16 +93,29 @@ fn several_submissions_are_one_campaign_and_bad_ones_are_told_why() {
     assert_code(&other, 1);
     let told: Value = serde_json::from_slice(&other.stdout).unwrap();
     assert_eq!(told["reason"], "campaign `test` exists with other content");
-    let place = fleet.try_submit("two", 1, 1, json!({ "params": { "extra": { "base_url": "http://127.0.0.1/" } } }));
+    let place = fleet.try_submit(
+        "two",
+        1,
+        1,
+        json!({ "params": { "extra": { "base_url": "http://127.0.0.1/" } } }),
+    );
     assert_code(&place, 1);
-    assert!(text(&place).contains("names no file, path, address or header"), "{}", text(&place));
+    assert!(
+        text(&place).contains("names no file, path, address or header"),
+        "{}",
+        text(&place)
+    );
     assert_eq!(fleet.served(), 20);
 
     let listed = fleet.command(&["dead", "list", "--json"]);
     assert_code(&listed, 0);
     let letters: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(letters.len(), 2, "{letters:?}");
-    assert!(letters.iter().all(|letter| letter["queue"] == "submissions"));
+    assert!(
+        letters
+            .iter()
+            .all(|letter| letter["queue"] == "submissions")
+    );
     let first = letters[0]["id"].as_str().unwrap();
     assert_code(&fleet.command(&["dead", "requeue", first]), 0);
     // The same fault brings it back.
@@ -97,7 +127,11 @@ fn several_submissions_are_one_campaign_and_bad_ones_are_told_why() {
     assert_code(&fleet.command(&["dead", "drop", "nobody"]), 1);
     assert_code(&fleet.command(&["dead", "drop", "--all"]), 0);
     let listed = fleet.command(&["dead", "list"]);
-    assert!(text(&listed).contains("no dead letters"), "{}", text(&listed));
+    assert!(
+        text(&listed).contains("no dead letters"),
+        "{}",
+        text(&listed)
+    );
 }
 
 #[test]
@@ -108,7 +142,9 @@ fn wishes_reach_workers() {
     fleet.submit("test", 100, 40);
     fleet.wait_for_served(50);
     assert_code(&fleet.command(&["pause", "test"]), 0);
-    fleet.wait_for("the pause", |fleet| fleet.state("test").as_deref() == Some("paused"));
+    fleet.wait_for("the pause", |fleet| {
+        fleet.state("test").as_deref() == Some("paused")
+    });
     std::thread::sleep(Duration::from_secs(2));
     let paused = fleet.served();
     std::thread::sleep(Duration::from_secs(1));

@@ -68,8 +68,12 @@ impl Domain {
         let Some(&lane) = self.lane_of.get(&job.sample.model) else {
             return self.end(&job, "the model is not in this domain".to_owned());
         };
+        let unjudged = self.is_unjudged(&job.sample.campaign);
+        if self.is_sealed(&job.sample.campaign) {
+            return self.drop_one(&job);
+        }
         let lane = &mut self.lanes[lane];
-        if self.paused.contains(&job.sample.campaign) {
+        if unjudged || self.paused.contains(&job.sample.campaign) {
             lane.push_paused(job);
         } else if not_before > Instant::now() {
             lane.push_later(job, not_before);

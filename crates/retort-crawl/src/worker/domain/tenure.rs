@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use retort_broker::Delivery;
 use retort_pace::{DomainState, Pacer};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::super::pace_store::Found;
@@ -92,6 +92,13 @@ impl Domain {
             since: now,
             inherited,
         };
+        self.forget_judgements();
+    }
+
+    /// Has the store asked anew about each campaign: what it said may have changed since.
+    fn forget_judgements(&mut self) {
+        self.judging = JoinSet::new();
+        self.judged.clear();
     }
 
     /// Returns until when to wait before anything is asked, or nothing when the domain is owned.
@@ -165,7 +172,11 @@ impl Domain {
         self.tenure = Tenure::Standby;
         self.loading.abort_all();
         self.context.registry.lose(self.number);
-        let jobs: Vec<_> = self.lanes.iter_mut().flat_map(|lane| lane.take(|_| true)).collect();
+        let jobs: Vec<_> = self
+            .lanes
+            .iter_mut()
+            .flat_map(|lane| lane.take(|_| true))
+            .collect();
         for job in jobs {
             self.context.registry.forget(job.sample.sample_id);
         }

@@ -76,10 +76,20 @@ pub(crate) fn schedule(shape: &Shape) -> Schedule {
             schedule.push((chance.millis(100, 30_000), Fault::Submit(number)));
         }
     }
-    let faults = chance.below(6);
+    let faults = if shape.calm {
+        chance.within(1, 3)
+    } else {
+        chance.below(6)
+    };
     for _ in 0..faults {
         let at = chance.millis(2_000, 26_000);
-        draw(&mut chance, shape, at, &mut schedule);
+        if shape.calm {
+            let name = worker(chance.below(shape.workers));
+            schedule.push((at, Fault::Stop { name: name.clone() }));
+            schedule.push((at + chance.millis(100, 15_000), Fault::Start { name }));
+        } else {
+            draw(&mut chance, shape, at, &mut schedule);
+        }
     }
     schedule.sort_by_key(|(at, _)| *at);
     schedule

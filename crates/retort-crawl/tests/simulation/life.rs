@@ -51,6 +51,7 @@ pub(crate) fn shape(seed: u64, rules: Rules) -> Shape {
         workers: chance.within(2, 3),
         campaigns: (0..campaigns).map(|_| 2 * chance.within(5, 8)).collect(),
         handoff: chance.percent(60),
+        calm: chance.percent(12),
         trouble: [0, 5, 20][usize::try_from(chance.below(3)).unwrap()],
         flush: chance.millis(1_500, 7_000),
         // A window that starves is flushed more often.
@@ -129,7 +130,7 @@ async fn lived(shape: Shape) -> Report {
     broken.extend(check::never_faster(&told, &world.shape.rates));
     broken.extend(check::asked_once_per_life(&told));
     broken.extend(check::published_only_open(&told, &durable));
-    broken.extend(check::paid_once(&told));
+    broken.extend(check::paid_once(&told, world.shape.calm));
     if told.rejected > 0 {
         broken.push(format!("{} messages were rejected", told.rejected));
     }

@@ -39,6 +39,8 @@ pub(crate) struct Shape {
     /// Campaigns and how many samples of each model they draw.
     pub(crate) campaigns: Vec<u64>,
     pub(crate) handoff: bool,
+    /// Whether nothing happens but workers that are told to stop, and come back.
+    pub(crate) calm: bool,
     /// Of a hundred requests, how many go wrong.
     pub(crate) trouble: u64,
     pub(crate) flush: Duration,
@@ -122,8 +124,8 @@ impl World {
             broker: MemoryBroker::new(),
             journal: Arc::clone(&journal),
             handoff: shape.handoff,
-            doubles: chance.below(40),
-            unconfirmed: chance.below(20),
+            doubles: if shape.calm { 0 } else { chance.below(40) },
+            unconfirmed: if shape.calm { 0 } else { chance.below(20) },
             chance: Mutex::new(chance),
             sessions: AtomicU64::new(0),
         };

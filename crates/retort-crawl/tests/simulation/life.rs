@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use retort_crawl::State;
 use retort_crawl::worker::Rules;
 use tokio::time::Instant;
 
@@ -16,6 +17,9 @@ use crate::world::{Shape, World};
 /// By when every campaign must be sealed: faults end within two minutes, and the longest wait of a
 /// service that tries again is half a minute.
 const END: Duration = Duration::from_mins(20);
+
+/// How long nothing is heard of a submission before it is made again.
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// How often it is looked whether everything is sealed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -86,6 +90,7 @@ async fn lived(shape: Shape) -> Report {
         to_come.insert((begun + at, number), fault);
     }
     let mut broken = Vec::new();
+    let mut again = 0;
     let campaigns = world.shape.campaigns.len();
     let mut open: Vec<usize> = (0..campaigns).collect();
     while !(open.is_empty() && to_come.is_empty()) {
@@ -103,8 +108,14 @@ async fn lived(shape: Shape) -> Report {
         }
         let mut left = Vec::new();
         for number in open {
-            if !world.is_sealed(number).await {
+            let state = world.state(number).await;
+            if state != Some(State::Sealed) {
                 left.push(number);
+            }
+            // Who hears nothing submits again: a broker may forget what nobody took up.
+            if state.is_none() && begun.elapsed() > AGAIN * (again + 1) {
+                again += 1;
+                to_come.insert((Instant::now(), usize::MAX - number), Fault::Submit(number));
             }
         }
         open = left;

@@ -373,11 +373,11 @@ impl World {
             .unwrap();
     }
 
-    /// Returns whether a campaign is sealed.
-    pub(crate) async fn is_sealed(&self, number: usize) -> bool {
+    /// Returns what a campaign is doing, once it was taken up.
+    pub(crate) async fn state(&self, number: usize) -> Option<State> {
         let id = CampaignId::new(&format!("c{number}")).unwrap();
         let status = status::read(&self.store(), &id).await.unwrap();
-        status.is_some_and(|status| status.state == State::Sealed)
+        status.map(|status| status.state)
     }
 
     pub(crate) fn weather(&self, change: impl FnOnce(&mut Weather)) {

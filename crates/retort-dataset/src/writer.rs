@@ -31,6 +31,8 @@ use crate::spool::disk::{Disk, RealDisk};
 use crate::{DatasetError, Spool, SpoolError, Store};
 
 pub use committed::{Committed, CommittedRecord, SegmentRef};
+#[doc(hidden)]
+pub use here::Work;
 pub use status::{Trouble, WriterStatus};
 
 use run::{Job, Loop, Parts};

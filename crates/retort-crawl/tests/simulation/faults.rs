@@ -64,7 +64,10 @@ fn queue(chance: &mut Chance, shape: &Shape, with_receipts: bool) -> Queue {
 pub(crate) fn schedule(shape: &Shape) -> Schedule {
     let mut chance = Chance::of(shape.seed, "faults");
     let mut schedule = Schedule::new();
-    for name in ["c1".to_owned(), "c2".to_owned()].into_iter().chain((0..shape.workers).map(worker)) {
+    for name in ["c1".to_owned(), "c2".to_owned()]
+        .into_iter()
+        .chain((0..shape.workers).map(worker))
+    {
         schedule.push((chance.millis(0, 2_500), Fault::Start { name }));
     }
     for number in 0..shape.campaigns.len() {
@@ -73,10 +76,20 @@ pub(crate) fn schedule(shape: &Shape) -> Schedule {
             schedule.push((chance.millis(100, 30_000), Fault::Submit(number)));
         }
     }
-    let faults = chance.below(6);
+    let faults = if shape.calm {
+        chance.within(1, 3)
+    } else {
+        chance.below(6)
+    };
     for _ in 0..faults {
         let at = chance.millis(2_000, 26_000);
-        draw(&mut chance, shape, at, &mut schedule);
+        if shape.calm {
+            let name = worker(chance.below(shape.workers));
+            schedule.push((at, Fault::Stop { name: name.clone() }));
+            schedule.push((at + chance.millis(100, 15_000), Fault::Start { name }));
+        } else {
+            draw(&mut chance, shape, at, &mut schedule);
+        }
     }
     schedule.sort_by_key(|(at, _)| *at);
     schedule
@@ -98,8 +111,18 @@ fn draw(chance: &mut Chance, shape: &Shape, at: Duration, schedule: &mut Schedul
         0..=2 => {
             let name = process(chance);
             let late = chance.percent(50);
-            let noticed = if late { chance.millis(1_000, 12_000) } else { Duration::ZERO };
-            schedule.push((at, Fault::Kill { name: name.clone(), noticed }));
+            let noticed = if late {
+                chance.millis(1_000, 12_000)
+            } else {
+                Duration::ZERO
+            };
+            schedule.push((
+                at,
+                Fault::Kill {
+                    name: name.clone(),
+                    noticed,
+                },
+            ));
             schedule.push((at + chance.millis(100, 15_000), Fault::Start { name }));
         }
         3 => {
@@ -130,13 +153,20 @@ fn draw(chance: &mut Chance, shape: &Shape, at: Duration, schedule: &mut Schedul
         11 => {
             let fails = chance.percent(50);
             let time = chance.millis(500, 15_000);
-            let fault = if fails { Fault::StoreFails(time) } else { Fault::StoreSlow(time) };
+            let fault = if fails {
+                Fault::StoreFails(time)
+            } else {
+                Fault::StoreSlow(time)
+            };
             schedule.push((at, fault));
         }
         12 => {
             let number = usize::try_from(chance.below(shape.campaigns.len() as u64)).unwrap();
             schedule.push((at, Fault::Wish(number, Wish::Pause)));
-            schedule.push((at + chance.millis(500, 20_000), Fault::Wish(number, Wish::Resume)));
+            schedule.push((
+                at + chance.millis(500, 20_000),
+                Fault::Wish(number, Wish::Resume),
+            ));
         }
         13 if chance.percent(30) => {
             let number = usize::try_from(chance.below(shape.campaigns.len() as u64)).unwrap();
@@ -161,7 +191,12 @@ impl World {
                     return Err(fault.clone());
                 }
             }
-            Fault::Lose { name, by_broker, by_process, healed } => {
+            Fault::Lose {
+                name,
+                by_broker,
+                by_process,
+                healed,
+            } => {
                 if let Some(link) = self.link(name).filter(|link| !link.is_lost()) {
                     link.lose(*by_broker, *by_process, *healed);
                 }

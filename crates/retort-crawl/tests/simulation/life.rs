@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use retort_crawl::State;
 use retort_crawl::worker::Rules;
 use tokio::time::Instant;
 
@@ -16,6 +17,9 @@ use crate::world::{Shape, World};
 /// By when every campaign must be sealed: faults end within two minutes, and the longest wait of a
 /// service that tries again is half a minute.
 const END: Duration = Duration::from_mins(20);
+
+/// How long nothing is heard of a submission before it is made again.
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// How often it is looked whether everything is sealed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -40,16 +44,22 @@ pub(crate) struct Report {
 pub(crate) fn shape(seed: u64, rules: Rules) -> Shape {
     let mut chance = Chance::of(seed, "shape");
     let domains = chance.within(2, 3);
-    let campaigns = if chance.percent(20) { 2 } else { 1 };
+    // Most worlds have 20 to 48 samples.
+    let campaigns = if chance.percent(10) { 2 } else { 1 };
     Shape {
         seed,
         rules,
-        rates: (0..domains).map(|_| [50, 90, 120, 240][usize::try_from(chance.below(4)).unwrap()]).collect(),
+        rates: (0..domains)
+            .map(|_| [50, 90, 120, 240][usize::try_from(chance.below(4)).unwrap()])
+            .collect(),
         workers: chance.within(2, 3),
         campaigns: (0..campaigns).map(|_| 2 * chance.within(5, 8)).collect(),
         handoff: chance.percent(60),
+        calm: chance.percent(12),
         trouble: [0, 5, 20][usize::try_from(chance.below(3)).unwrap()],
-        flush: chance.millis(1_000, 5_000),
+        flush: chance.millis(1_500, 7_000),
+        // A window that starves is flushed more often.
+        window_min: if chance.percent(20) { 6 } else { 30 },
         // Files of many columns are what a world costs most, so that few are compacted.
         compact_files: if chance.percent(10) { 5 } else { 48 },
         keeps_exchanges: chance.percent(10),
@@ -80,13 +90,17 @@ async fn lived(shape: Shape) -> Report {
         to_come.insert((begun + at, number), fault);
     }
     let mut broken = Vec::new();
+    let mut again = 0;
     let campaigns = world.shape.campaigns.len();
     let mut open: Vec<usize> = (0..campaigns).collect();
     while !(open.is_empty() && to_come.is_empty()) {
         let look_at = Instant::now() + LOOK_EVERY;
         let next = to_come.first_key_value().map(|((at, _), _)| *at);
         tokio::time::sleep_until(next.map_or(look_at, |at| at.min(look_at))).await;
-        while let Some(entry) = to_come.first_entry().filter(|entry| entry.key().0 <= Instant::now()) {
+        while let Some(entry) = to_come
+            .first_entry()
+            .filter(|entry| entry.key().0 <= Instant::now())
+        {
             let ((_, number), fault) = entry.remove_entry();
             if let Err(again) = world.suffer(&fault).await {
                 to_come.insert((Instant::now() + Duration::from_secs(1), number), again);
@@ -94,13 +108,21 @@ async fn lived(shape: Shape) -> Report {
         }
         let mut left = Vec::new();
         for number in open {
-            if !world.is_sealed(number).await {
+            let state = world.state(number).await;
+            if state != Some(State::Sealed) {
                 left.push(number);
+            }
+            // Who hears nothing submits again: a broker may forget what nobody took up.
+            if state.is_none() && begun.elapsed() > AGAIN * (again + 1) {
+                again += 1;
+                to_come.insert((Instant::now(), usize::MAX - number), Fault::Submit(number));
             }
         }
         open = left;
         if begun.elapsed() > END {
-            broken.push(format!("campaigns {open:?} do not end; to come: {to_come:?}"));
+            broken.push(format!(
+                "campaigns {open:?} do not end; to come: {to_come:?}"
+            ));
             break;
         }
     }
@@ -119,19 +141,24 @@ async fn lived(shape: Shape) -> Report {
     broken.extend(check::never_faster(&told, &world.shape.rates));
     broken.extend(check::asked_once_per_life(&told));
     broken.extend(check::published_only_open(&told, &durable));
-    broken.extend(check::paid_once(&told));
+    broken.extend(check::paid_once(&told, world.shape.calm));
     if told.rejected > 0 {
         broken.push(format!("{} messages were rejected", told.rejected));
     }
     let mut answered = std::collections::BTreeSet::new();
-    let complete = told.requests.iter().filter(|request| request.answered.is_some());
+    let complete = told
+        .requests
+        .iter()
+        .filter(|request| request.answered.is_some());
     Report {
         seed: world.shape.seed,
         broken,
         digest: told.digest(),
         lines: told.lines().to_owned(),
         requests: told.requests.len(),
-        again: complete.filter(|request| !answered.insert(request.sample)).count(),
+        again: complete
+            .filter(|request| !answered.insert(request.sample))
+            .count(),
         changes: told.changes,
         took,
     }

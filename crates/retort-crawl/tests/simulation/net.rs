@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use retort_broker::{
-    Broker, BrokerError, Capabilities, ConsumeOptions, Consumer, Health, MemoryBroker, Message, Queue,
-    Subscription, Topic,
+    Broker, BrokerError, Capabilities, ConsumeOptions, Consumer, Health, MemoryBroker, Message,
+    Queue, Subscription, Topic,
 };
 use retort_types::DomainId;
 use tokio::sync::watch;
@@ -100,7 +100,12 @@ impl Link {
 
     /// Loses the connection silently; the broker notices after `by_broker`, the process after
     /// `by_process`, and after `healed` it can be opened again.
-    pub(crate) fn lose(self: &Arc<Self>, by_broker: Duration, by_process: Duration, healed: Duration) {
+    pub(crate) fn lose(
+        self: &Arc<Self>,
+        by_broker: Duration,
+        by_process: Duration,
+        healed: Duration,
+    ) {
         let begun = Instant::now();
         self.lost.send_replace(true);
         let sessions = self.sessions().clone();
@@ -115,7 +120,9 @@ impl Link {
                 tokio::time::sleep_until(begun + after).await;
                 match event {
                     0 => sessions.iter().for_each(|session| session.drop_by_broker()),
-                    1 => sessions.iter().for_each(|session| session.drop_by_process()),
+                    1 => sessions
+                        .iter()
+                        .for_each(|session| session.drop_by_process()),
                     _ => {
                         link.lost.send_replace(false);
                         for session in &sessions {
@@ -152,7 +159,11 @@ impl Link {
 
     fn enrol(&self) -> Arc<Session> {
         let number = self.net.sessions.fetch_add(1, Ordering::Relaxed);
-        let session = Arc::new(Session::new(number, &self.by, Arc::clone(&self.net.journal)));
+        let session = Arc::new(Session::new(
+            number,
+            &self.by,
+            Arc::clone(&self.net.journal),
+        ));
         let mut sessions = self.sessions();
         sessions.retain(|session| !session.is_over());
         sessions.push(Arc::clone(&session));
@@ -162,7 +173,10 @@ impl Link {
     fn draw(&self) -> (bool, bool) {
         let chance = self.net.chance.lock();
         let mut chance = chance.unwrap_or_else(PoisonError::into_inner);
-        (chance.below(1_000) < self.net.doubles, chance.below(1_000) < self.net.unconfirmed)
+        (
+            chance.below(1_000) < self.net.doubles,
+            chance.below(1_000) < self.net.unconfirmed,
+        )
     }
 }
 
@@ -212,7 +226,11 @@ impl Broker for Link {
     }
 
     fn health(&self) -> Health {
-        if self.is_lost() { Health::Down } else { self.net.broker.health() }
+        if self.is_lost() {
+            Health::Down
+        } else {
+            self.net.broker.health()
+        }
     }
 
     async fn consume(
@@ -221,8 +239,15 @@ impl Broker for Link {
         options: ConsumeOptions,
     ) -> Result<Box<dyn Consumer>, BrokerError> {
         self.pass("consume a queue").await?;
-        let priority = if self.net.handoff { options.priority } else { 0 };
-        let options = ConsumeOptions { priority, ..options };
+        let priority = if self.net.handoff {
+            options.priority
+        } else {
+            0
+        };
+        let options = ConsumeOptions {
+            priority,
+            ..options
+        };
         let inner = self.net.broker.consume(queue, options).await?;
         let session = self.enrol();
         Ok(Box::new(session::Consuming::new(session, queue, inner)))

@@ -55,12 +55,18 @@ impl Providers {
 
     /// Fails every request for a while.
     pub(crate) fn fail_for(&self, time: Duration) {
-        let mut until = self.out_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut until = self
+            .out_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *until = Some(Instant::now() + time);
     }
 
     fn is_out(&self) -> bool {
-        let until = self.out_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self
+            .out_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| Instant::now() < until)
     }
 
@@ -75,7 +81,13 @@ impl Providers {
         if !chance.percent(self.trouble) {
             return (Fate::Answer, chance);
         }
-        let fates = [Fate::TurnAway, Fate::Fail, Fate::Unreachable, Fate::TimeOut, Fate::Cut];
+        let fates = [
+            Fate::TurnAway,
+            Fate::Fail,
+            Fate::Unreachable,
+            Fate::TimeOut,
+            Fate::Cut,
+        ];
         let number = usize::try_from(chance.below(5)).unwrap();
         (fates[number], chance)
     }
@@ -92,7 +104,10 @@ pub(crate) struct Line {
 impl Exchanger for Line {
     async fn exchange(&self, request: &HttpRequest, sink: &mut dyn BodySink) -> Exchange {
         let own = &*self.providers;
-        let id = request.headers.iter().find(|(name, _)| name == SAMPLE_HEADER);
+        let id = request
+            .headers
+            .iter()
+            .find(|(name, _)| name == SAMPLE_HEADER);
         let sample: SampleId = id.unwrap().1.parse().unwrap();
         let domain = request.url.split('/').nth(3).unwrap();
         let number = own.journal.request(domain, sample, &self.by);
@@ -100,7 +115,12 @@ impl Exchanger for Line {
         let mut exchange = begun(own.clock.now());
         let start = Instant::now();
         let slow = chance.percent(5);
-        sleep(if slow { chance.millis(3_000, 9_000) } else { chance.millis(20, 900) }).await;
+        sleep(if slow {
+            chance.millis(3_000, 9_000)
+        } else {
+            chance.millis(20, 900)
+        })
+        .await;
         if fate == Fate::TimeOut {
             sleep(chance.millis(5_000, 15_000)).await;
         }
@@ -113,7 +133,8 @@ impl Exchanger for Line {
                 answer(&mut exchange, sink, fate, sample);
             }
         }
-        own.journal.answered(number, fate == Fate::Answer, &format!("{fate:?}"));
+        own.journal
+            .answered(number, fate == Fate::Answer, &format!("{fate:?}"));
         exchange
     }
 }
@@ -139,20 +160,29 @@ fn answer(exchange: &mut Exchange, sink: &mut dyn BodySink, fate: Fate, sample: 
     let (status, body) = match fate {
         Fate::TurnAway => {
             headers.insert("retry-after", http::HeaderValue::from_static("1"));
-            (429, json!({ "error": { "message": "slow down", "code": "rate_limit_exceeded" } }))
+            (
+                429,
+                json!({ "error": { "message": "slow down", "code": "rate_limit_exceeded" } }),
+            )
         }
         Fate::Answer | Fate::Cut => {
             let text = format!("answer to {sample}");
             let message = json!({ "role": "assistant", "content": text });
             let choices = json!([{ "index": 0, "message": message, "finish_reason": "stop" }]);
             let usage = json!({ "prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7 });
-            (200, json!({ "id": "a", "model": "m", "choices": choices, "usage": usage }))
+            (
+                200,
+                json!({ "id": "a", "model": "m", "choices": choices, "usage": usage }),
+            )
         }
         Fate::Fail | Fate::Unreachable | Fate::TimeOut => {
             (500, json!({ "error": { "message": "out of order" } }))
         }
     };
-    headers.insert("content-type", http::HeaderValue::from_static("application/json"));
+    headers.insert(
+        "content-type",
+        http::HeaderValue::from_static("application/json"),
+    );
     let head = Head {
         status,
         version: "HTTP/1.1",

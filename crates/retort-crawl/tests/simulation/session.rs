@@ -59,7 +59,8 @@ impl Session {
     }
 
     pub(crate) fn lose(&self) {
-        self.state.send_modify(|state| state.lost_at = state.lost_at.or(Some(Instant::now())));
+        self.state
+            .send_modify(|state| state.lost_at = state.lost_at.or(Some(Instant::now())));
     }
 
     pub(crate) fn drop_by_broker(&self) {
@@ -87,7 +88,9 @@ impl Session {
     }
 
     fn under_way(&self) -> MutexGuard<'_, Vec<(Acker, Option<SampleId>)>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn acknowledge(&self, acker: Acker, sample: Option<SampleId>) -> Result<(), AckError> {
@@ -185,7 +188,9 @@ fn through(session: &Arc<Session>, queue: &Queue, delivery: Delivery) -> Deliver
     let is_probe = matches!(queue, Queue::Probes(_));
     let sample = delivery.message.id.parse().ok().filter(|_| is_probe);
     if is_probe {
-        session.journal.delivered(&queue.to_string(), session.number, &session.by);
+        session
+            .journal
+            .delivered(&queue.to_string(), session.number, &session.by);
     }
     let (count, again) = (delivery.delivery_count, delivery.redelivered);
     let (message, inner) = delivery.split();
@@ -262,7 +267,11 @@ impl Ticket {
 impl Settle for Ticket {
     async fn acknowledge(self: Box<Self>) -> Result<(), AckError> {
         self.check()?;
-        let Self { session, sample, inner } = *self;
+        let Self {
+            session,
+            sample,
+            inner,
+        } = *self;
         if session.state().lost_at.is_some() {
             // It was written to a connection that does not carry it now.
             if !session.state().gone_at_broker {
@@ -302,7 +311,11 @@ pub(crate) struct Listening {
 impl Listening {
     pub(crate) fn new(session: Arc<Session>, inner: Box<dyn Subscription>) -> Self {
         let state = session.state.subscribe();
-        Self { session, state, inner }
+        Self {
+            session,
+            state,
+            inner,
+        }
     }
 }
 

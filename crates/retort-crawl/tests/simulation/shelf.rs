@@ -14,8 +14,8 @@ use futures_util::{FutureExt as _, StreamExt as _, TryFutureExt as _};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tokio::time::{Instant, sleep};
 
@@ -93,14 +93,23 @@ impl Shelf {
         let weather = self.shared.weather.lock();
         let mut weather = weather.unwrap_or_else(PoisonError::into_inner);
         let slow = weather.slow_until.is_some_and(|until| now < until);
-        let wait = if slow { weather.chance.millis(100, 2_500) } else { weather.chance.millis(1, 30) };
+        let wait = if slow {
+            weather.chance.millis(100, 2_500)
+        } else {
+            weather.chance.millis(1, 30)
+        };
         (wait, weather.failing_until.is_some_and(|until| now < until))
     }
 }
 
 #[async_trait]
 impl ObjectStore for Shelf {
-    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        at: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         let passed = self.pass().await;
         let failed = passed.is_err();
         if let Err(error) = passed
@@ -132,7 +141,10 @@ impl ObjectStore for Shelf {
         self.shared.inner.get_opts(at, options).await
     }
 
-    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         let (own, inner) = (self.clone(), Arc::clone(&self.shared.inner));
         async move {
             match own.pass().await {
@@ -150,7 +162,11 @@ impl ObjectStore for Shelf {
             own.pass().await?;
             // A sealer works beside the world's time.
             let at_home = std::thread::current().id() == own.shared.home;
-            if at_home && prefix.as_ref().is_some_and(|prefix| prefix.as_ref().ends_with("/segments")) {
+            if at_home
+                && prefix
+                    .as_ref()
+                    .is_some_and(|prefix| prefix.as_ref().ends_with("/segments"))
+            {
                 own.shared.journal.reads(&own.by);
             }
             let listed = own.shared.inner.list(prefix.as_ref());

@@ -67,7 +67,10 @@ impl Version {
     pub(crate) fn besides(self, kind: &str) -> Option<Message> {
         let (kind, body) = match kind {
             "retort.receipt.v1" => ("retort.census.v1", json!({ "tokens": 1 })),
-            "retort.control.v1" => (kind, json!({ "campaign": "c0", "command": { "do": "slow_down" } })),
+            "retort.control.v1" => (
+                kind,
+                json!({ "campaign": "c0", "command": { "do": "slow_down" } }),
+            ),
             _ => return None,
         };
         (self == Self::Later).then(|| Message {
@@ -81,7 +84,10 @@ impl Version {
 fn add(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            for (key, value) in fields.iter_mut().filter(|(key, _)| !STRICT.contains(&key.as_str())) {
+            for (key, value) in fields
+                .iter_mut()
+                .filter(|(key, _)| !STRICT.contains(&key.as_str()))
+            {
                 match value {
                     Value::Object(entries) if MAPS.contains(&key.as_str()) => {
                         entries.values_mut().for_each(add);

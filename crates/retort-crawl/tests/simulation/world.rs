@@ -10,8 +10,8 @@ use retort_broker::{Broker as _, MemoryBroker, Message, Queue};
 use retort_crawl::control::{self, Wish};
 use retort_crawl::worker::{Rules, WorkerParts};
 use retort_crawl::{
-    CoordinatorSettings, CrawlError, FleetCoordinator, FleetParts, PaceStore, State, Target, Worker,
-    WorkerSettings, status,
+    CoordinatorSettings, CrawlError, FleetCoordinator, FleetParts, PaceStore, State, Target,
+    Worker, WorkerSettings, status,
 };
 use retort_dataset::{Store, Writer, WriterSettings};
 use retort_pace::PaceSettings;
@@ -39,9 +39,13 @@ pub(crate) struct Shape {
     /// Campaigns and how many samples of each model they draw.
     pub(crate) campaigns: Vec<u64>,
     pub(crate) handoff: bool,
+    /// Whether nothing happens but workers that are told to stop, and come back.
+    pub(crate) calm: bool,
     /// Of a hundred requests, how many go wrong.
     pub(crate) trouble: u64,
     pub(crate) flush: Duration,
+    /// Fewest samples published ahead.
+    pub(crate) window_min: u32,
     /// Small segments of one day that are made one.
     pub(crate) compact_files: usize,
     pub(crate) keeps_exchanges: bool,
@@ -120,8 +124,8 @@ impl World {
             broker: MemoryBroker::new(),
             journal: Arc::clone(&journal),
             handoff: shape.handoff,
-            doubles: chance.below(40),
-            unconfirmed: chance.below(20),
+            doubles: if shape.calm { 0 } else { chance.below(40) },
+            unconfirmed: if shape.calm { 0 } else { chance.below(20) },
             chance: Mutex::new(chance),
             sessions: AtomicU64::new(0),
         };
@@ -136,8 +140,12 @@ impl World {
             journal: Arc::clone(&journal),
             home: std::thread::current().id(),
         };
-        let providers =
-            Providers::new(seed, shape.trouble, Arc::clone(&journal), Arc::clone(&clock));
+        let providers = Providers::new(
+            seed,
+            shape.trouble,
+            Arc::clone(&journal),
+            Arc::clone(&clock),
+        );
         Self {
             catalog: Arc::new(catalog(&shape.rates)),
             shape,
@@ -203,7 +211,10 @@ impl World {
         let body = if name.starts_with('c') {
             self.coordinator(&link, store, writer, committed)
         } else {
-            match self.worker(name, &by, &link, store, writer, committed).await {
+            match self
+                .worker(name, &by, &link, store, writer, committed)
+                .await
+            {
                 Ok(worker) => Body::Worker(worker),
                 Err(_) => {
                     is_alive.store(false, Ordering::Relaxed);
@@ -238,7 +249,7 @@ impl World {
             clock: Arc::clone(&self.clock) as Arc<_>,
             settings: CoordinatorSettings {
                 window: HumanDuration(Duration::from_secs(8)),
-                window_min: 6,
+                window_min: self.shape.window_min,
                 lost_after: HumanDuration(Duration::from_secs(12)),
                 status_every: HumanDuration(Duration::from_secs(2)),
                 ..CoordinatorSettings::default()
@@ -288,7 +299,9 @@ impl World {
 
     /// Ends a process at once; its broker notices after `noticed`.
     pub(crate) async fn kill(&mut self, name: &str, noticed: Duration) {
-        let Some(life) = self.lives.remove(name) else { return };
+        let Some(life) = self.lives.remove(name) else {
+            return;
+        };
         self.journal.note(format_args!("{name} is killed"));
         life.is_alive.store(false, Ordering::Relaxed);
         life.link.kill(noticed).await;
@@ -304,7 +317,9 @@ impl World {
 
     /// Tells a process to stop and waits until it has; returns whether it did.
     pub(crate) async fn stop(&mut self, name: &str) -> bool {
-        let Some(life) = self.lives.remove(name) else { return true };
+        let Some(life) = self.lives.remove(name) else {
+            return true;
+        };
         self.journal.note(format_args!("{name} is told to stop"));
         let stopped = async {
             match life.body {
@@ -353,18 +368,24 @@ impl World {
 
     pub(crate) async fn wish(&self, number: usize, wish: Wish) {
         let id = CampaignId::new(&format!("c{number}")).unwrap();
-        control::wish(&self.store(), &*self.clock, &id, wish).await.unwrap();
+        control::wish(&self.store(), &*self.clock, &id, wish)
+            .await
+            .unwrap();
     }
 
-    /// Returns whether a campaign is sealed.
-    pub(crate) async fn is_sealed(&self, number: usize) -> bool {
+    /// Returns what a campaign is doing, once it was taken up.
+    pub(crate) async fn state(&self, number: usize) -> Option<State> {
         let id = CampaignId::new(&format!("c{number}")).unwrap();
         let status = status::read(&self.store(), &id).await.unwrap();
-        status.is_some_and(|status| status.state == State::Sealed)
+        status.map(|status| status.state)
     }
 
     pub(crate) fn weather(&self, change: impl FnOnce(&mut Weather)) {
-        let mut weather = self.shelves.weather.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut weather = self
+            .shelves
+            .weather
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         change(&mut weather);
     }
 }

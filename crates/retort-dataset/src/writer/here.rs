@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use retort_types::WallClock;
@@ -11,6 +12,10 @@ use super::run::Parts;
 use super::{Committed, Recovered, Writer, WriterSettings};
 use crate::spool::disk::RealDisk;
 use crate::{DatasetError, Store};
+
+/// What a writer does until it is closed.
+#[doc(hidden)]
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Writer {
     /// Returns a writer as [`Writer::start`] does, with its work to be run by the caller. The work
@@ -26,15 +31,7 @@ impl Writer {
         worker_id: &str,
         settings: WriterSettings,
         clock: Arc<dyn WallClock>,
-    ) -> Result<
-        (
-            Self,
-            mpsc::Receiver<Committed>,
-            Recovered,
-            impl Future<Output = ()> + Send + use<>,
-        ),
-        DatasetError,
-    > {
+    ) -> Result<(Self, mpsc::Receiver<Committed>, Recovered, Work), DatasetError> {
         let parts = Parts {
             store,
             worker_id: worker_id.to_owned(),
@@ -43,6 +40,6 @@ impl Writer {
         };
         let (writer, committed, recovered, work) =
             Self::prepare(Box::new(RealDisk), spool_dir, parts)?;
-        Ok((writer, committed, recovered, work.run()))
+        Ok((writer, committed, recovered, Box::pin(work.run())))
     }
 }

@@ -51,6 +51,9 @@ use crate::{
 /// moves it as it is.
 const LETTER_MAX_BYTES: usize = 15 * 1024 * 1024;
 
+/// How often a message that the broker refused to store is offered again.
+const OFFER_EVERY: Duration = Duration::from_millis(200);
+
 /// A broker over AMQP. Clones share its connections; the last one dropped closes them.
 #[derive(Clone)]
 pub struct AmqpBroker(Arc<Inner>);
@@ -127,16 +130,24 @@ impl AmqpBroker {
         self.store(&Queue::Dead, message).await
     }
 
+    /// Stores a message. One that the broker refuses to store is offered again while patience lasts:
+    /// after a crash a queue has no leader for some moments, and takes nothing.
     async fn store(&self, queue: &Queue, message: Message) -> Result<(), BrokerError> {
         let attempted = format!("publish to queue `{queue}`");
-        let session = self.session(&attempted).await?;
-        let published = session.publish(publication(queue, message), &attempted);
-        let Err(unpublished) = published.await? else {
-            return Ok(());
-        };
-        let nacked = matches!(unpublished, Unpublished::Nacked);
-        let full = nacked && session.is_full(queue).await;
-        Err(unpublished.into_error(Some(queue), full, &attempted))
+        let end = Instant::now() + self.0.settings.patience.0;
+        loop {
+            let session = self.session(&attempted).await?;
+            let published = session.publish(publication(queue, message.clone()), &attempted);
+            let Err(unpublished) = published.await? else {
+                return Ok(());
+            };
+            let nacked = matches!(unpublished, Unpublished::Nacked);
+            let full = nacked && session.is_full(queue).await;
+            if !nacked || full || Instant::now() >= end {
+                return Err(unpublished.into_error(Some(queue), full, &attempted));
+            }
+            tokio::time::sleep(OFFER_EVERY).await;
+        }
     }
 
     fn remember(&self, queue: &Queue) {

@@ -334,9 +334,11 @@ impl Unpublished {
             (Self::Nacked, Some(queue)) if full => BrokerError::Full(queue.clone()),
             (Self::Refused(reason), _) => Failure::Refused(reason).while_trying_to(attempted),
             (Self::Lost(Some(error)), _) => Failure::Lost(error).while_trying_to(attempted),
-            (Self::Returned | Self::Nacked | Self::Lost(None), _) => {
-                Failure::Ended.while_trying_to(attempted)
-            }
+            (Self::Nacked, _) => BrokerError::Unavailable {
+                attempted: attempted.to_owned(),
+                source: Some("the broker did not store the message".into()),
+            },
+            (Self::Returned | Self::Lost(None), _) => Failure::Ended.while_trying_to(attempted),
         }
     }
 }

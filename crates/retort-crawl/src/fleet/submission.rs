@@ -231,7 +231,7 @@ mod tests {
         check(
             |value| {
                 value["arms"] =
-                    json!([{ "name": "a", "params": { "extra": { "a": [{ "headers": {} }] } } }])
+                    json!([{ "name": "a", "params": { "extra": { "a": [{ "headers": {} }] } } }]);
             },
             "`arms[0].params.extra.a[0].headers`",
         );

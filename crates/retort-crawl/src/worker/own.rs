@@ -207,7 +207,7 @@ fn alone(spec: &DomainSpec) -> u32 {
 /// held ahead.
 fn shared(spec: &DomainSpec) -> u32 {
     let rates = limits(spec).filter_map(|limits| limits.requests_per_minute);
-    let per_minute = rates.map(|rate| rate.get()).fold(0, u32::saturating_add);
+    let per_minute = rates.map(NonZeroU32::get).fold(0, u32::saturating_add);
     let over = |seconds: u32| per_minute.saturating_mul(seconds).div_ceil(60);
     over(EXPECTED_LATENCY_S + EXPECTED_FLUSH_S)
         .saturating_add(over(AHEAD_S).max(AHEAD_MIN))

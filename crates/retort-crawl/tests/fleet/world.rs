@@ -97,10 +97,6 @@ impl World {
         Arc::new(self.broker.clone())
     }
 
-    fn client(&self) -> HttpClient {
-        HttpClient::new(ClientSettings::default(), SOFTWARE, Arc::new(Clock)).unwrap()
-    }
-
     /// Starts a worker of this name over its own spool.
     pub(crate) async fn work(&self, name: &str) -> Worker {
         let models: Vec<_> = self.catalog.models.keys().cloned().collect();
@@ -118,7 +114,7 @@ impl World {
         Worker::start(WorkerParts {
             worker_id: name.to_owned(),
             broker: self.broker(),
-            client: self.client(),
+            client: HttpClient::new(ClientSettings::default(), SOFTWARE, Arc::new(Clock)).unwrap(),
             writer,
             committed,
             pace_store: PaceStore::new(self.store.clone(), None),

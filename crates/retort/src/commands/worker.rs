@@ -30,54 +30,14 @@ use crate::service::{Observed, Page, Pages};
 pub(crate) async fn worker(context: &Context, args: &WorkerArgs) -> Result<u8, Failure> {
     let config = &context.loaded.config;
     let name = fleet::name(args.id.as_deref(), config.worker.id.as_deref())?;
-    let catalog = fleet::catalog(config)?;
-    let models: Vec<_> = catalog.models.keys().cloned().collect();
-    let resolved = retort_plan::resolve(&catalog, &models).map_err(Failure::usage)?;
-    let targets = secrets::targets(&resolved.endpoints)?;
-    let client = HttpClient::new(config.client.clone(), SOFTWARE, Arc::clone(&context.clock))?;
-    check_addresses(&client, &resolved)?;
-    let store = files::store(context)?;
-    let spool = fleet::spool_dir(config, "worker", &name)?;
-    let broker = fleet::broker_in_time(context, &format!("worker {name}")).await?;
-    let (writer, committed, recovered) = Writer::start(
-        &spool,
-        store.clone(),
-        &name,
-        config.writer.clone(),
-        Arc::clone(&context.clock),
-    )
-    .map_err(fleet::explain_spool)?;
-    if recovered.records > 0 {
-        note(&format!(
-            "{} replies of an earlier time were waiting in the spool; they are stored now",
-            count(recovered.records)
-        ));
-    }
-    let domains = resolved.domains.len();
-    let mut worker = Worker::start(WorkerParts {
-        worker_id: name.clone(),
-        broker: Arc::new(broker.clone()),
-        client,
-        writer,
-        committed,
-        pace_store: PaceStore::new(store, None),
-        clock: Arc::clone(&context.clock),
-        targets,
-        domains: resolved.domains,
-        settings: config.worker.clone(),
-        pace: config.pace.clone(),
-    })
-    .await?;
+    let (mut worker, broker) = start(context, &name).await?;
     let observed = Arc::new(ObservedWorker {
         watcher: worker.watcher(),
         broker: broker.clone(),
     });
     let listen = args.listen.as_deref().or(config.listen.as_deref());
     let pages = Pages::serve(listen, observed).await?;
-    note(&format!(
-        "worker `{name}` is ready for {} models in {domains} rate-limit domains",
-        models.len()
-    ));
+    note(&format!("worker `{name}` is ready"));
     let (stop, mut stopping) = watch::channel(false);
     let interrupt = interrupts(stop);
     let failed = tokio::select! {
@@ -92,14 +52,49 @@ pub(crate) async fn worker(context: &Context, args: &WorkerArgs) -> Result<u8, F
     interrupt.abort();
     drop(pages);
     broker.close().await;
-    match failed {
-        Some(error) => Err(error.into()),
-        None => {
-            stopped?;
-            note("stopped; nothing that was asked will be asked again");
-            Ok(0)
-        }
+    if let Some(error) = failed {
+        return Err(error.into());
     }
+    stopped?;
+    note("stopped; nothing that was asked will be asked again");
+    Ok(0)
+}
+
+/// Starts the worker; what an earlier process of its name left in the spool is stored.
+async fn start(context: &Context, name: &str) -> Result<(Worker, AmqpBroker), Failure> {
+    let config = &context.loaded.config;
+    let catalog = fleet::catalog(config)?;
+    let models: Vec<_> = catalog.models.keys().cloned().collect();
+    let resolved = retort_plan::resolve(&catalog, &models).map_err(Failure::usage)?;
+    let targets = secrets::targets(&resolved.endpoints)?;
+    let client = HttpClient::new(config.client.clone(), SOFTWARE, Arc::clone(&context.clock))?;
+    check_addresses(&client, &resolved)?;
+    let store = files::store(context)?;
+    let spool = fleet::spool_dir(config, "worker", name)?;
+    let broker = fleet::broker_in_time(context, &format!("worker {name}")).await?;
+    let clock = Arc::clone(&context.clock);
+    let started = Writer::start(&spool, store.clone(), name, config.writer.clone(), clock);
+    let (writer, committed, recovered) = started.map_err(fleet::explain_spool)?;
+    if recovered.records > 0 {
+        note(&format!(
+            "{} replies of an earlier time were waiting in the spool; they are stored now",
+            count(recovered.records)
+        ));
+    }
+    let worker = Worker::start(WorkerParts {
+        worker_id: name.to_owned(),
+        broker: Arc::new(broker.clone()),
+        client,
+        writer,
+        committed,
+        pace_store: PaceStore::new(store, None),
+        clock: Arc::clone(&context.clock),
+        targets,
+        domains: resolved.domains,
+        settings: config.worker.clone(),
+        pace: config.pace.clone(),
+    });
+    Ok((worker.await?, broker))
 }
 
 struct ObservedWorker {

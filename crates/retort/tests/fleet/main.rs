@@ -3,9 +3,10 @@
 
 #![expect(
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
-    reason = "a test ends where its world breaks"
+    reason = "a test ends where its world breaks, and tells figures"
 )]
 #![allow(
     dead_code,
@@ -19,3 +20,4 @@ mod faults;
 mod limits;
 mod plain;
 mod processes;
+mod rabbit;

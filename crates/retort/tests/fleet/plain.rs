@@ -53,12 +53,12 @@ fn a_campaign_goes_from_submission_to_snapshot() {
         assert_eq!(fetch(port, "/else").0, 404);
     }
     let page = fetch(port, "/metrics").1;
-    assert_eq!(sum(&page, "retort_coordinator_active"), 1.0, "{page}");
-    assert_eq!(sum(&page, "retort_campaigns_sealed_total"), 1.0, "{page}");
-    assert_eq!(sum(&page, "retort_submissions_total"), 2.0, "{page}");
+    assert_eq!(sum(&page, "retort_coordinator_active"), 1, "{page}");
+    assert_eq!(sum(&page, "retort_campaigns_sealed_total"), 1, "{page}");
+    assert_eq!(sum(&page, "retort_submissions_total"), 2, "{page}");
     let page = fetch(own, "/metrics").1;
-    assert_eq!(sum(&page, "retort_domains_configured"), 2.0, "{page}");
-    assert_eq!(sum(&page, "retort_sessions_open"), 2.0, "{page}");
+    assert_eq!(sum(&page, "retort_domains_configured"), 2, "{page}");
+    assert_eq!(sum(&page, "retort_sessions_open"), 2, "{page}");
     assert_eq!(
         sum(&page, "retort_requests_total"),
         sum(&page, "retort_samples_total"),

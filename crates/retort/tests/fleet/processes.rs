@@ -7,10 +7,11 @@ use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use retort_broker::testkit::{FaultProxy, Mode, Rabbit};
+use retort_broker::testkit::{FaultProxy, Mode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::rabbit::Rabbit;
 use crate::support::{PATIENCE, World, assert_code, signal};
 
 /// A process that ends with the test, however that ends.
@@ -69,6 +70,11 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Serves a model `m<n>` per limit, each of a provider and an account `p<n>`.
     pub(crate) fn new(vhost: &str, limits: &[Value], latency_ms: u64) -> Self {
+        Self::over(Rabbit::shared(), vhost, limits, latency_ms)
+    }
+
+    /// As `new`, over this broker.
+    pub(crate) fn over(rabbit: Rabbit, vhost: &str, limits: &[Value], latency_ms: u64) -> Self {
         let providers: Vec<Value> = (0..limits.len())
             .map(|n| {
                 json!({ "name": format!("p{n}"), "latency": { "ms": latency_ms },
@@ -88,11 +94,10 @@ impl Fleet {
             .enable_all()
             .build()
             .unwrap();
-        let rabbit = runtime.block_on(Rabbit::shared());
         // A vhost of this process alone, so that two runs of the tests do not meet.
         let vhost = format!("{vhost}-{}", std::process::id());
-        runtime.block_on(rabbit.vhost(&vhost));
-        let url = format!("amqp://guest:guest@{}/{vhost}", rabbit.address());
+        rabbit.vhost(&vhost);
+        let url = format!("amqp://guest:guest@{}/{vhost}", rabbit.address);
         Self {
             world,
             rabbit,
@@ -143,7 +148,7 @@ impl Fleet {
     pub(crate) fn worker_behind(&self, name: &str) -> (Process, FaultProxy) {
         let proxy = self
             .runtime
-            .block_on(FaultProxy::start(self.rabbit.address()))
+            .block_on(FaultProxy::start(self.rabbit.address))
             .unwrap();
         let url = format!("amqp://guest:guest@{}/{}", proxy.address(), self.vhost);
         (self.start("worker", name, &url, &[]), proxy)
@@ -164,7 +169,11 @@ impl Fleet {
         more: Value,
     ) -> std::process::Output {
         let models = self.world.fleet.catalog().unwrap();
-        let models: Vec<&str> = models.models.keys().map(|name| name.as_str()).collect();
+        let models: Vec<&str> = models
+            .models
+            .keys()
+            .map(retort_types::ModelName::as_str)
+            .collect();
         let mut fields = json!({ "id": id });
         crate::support::merge(&mut fields, more);
         self.world.campaign(&models, prompts, samples, fields);
@@ -194,9 +203,8 @@ impl Fleet {
     pub(crate) fn wait_for(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let begun = Instant::now();
         while !done(self) {
-            if begun.elapsed() > PATIENCE {
-                panic!("waited too long for {what}\n{}", self.logs());
-            }
+            let late = begun.elapsed() > PATIENCE;
+            assert!(!late, "waited too long for {what}\n{}", self.logs());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -214,7 +222,18 @@ impl Fleet {
                 let own = std::fs::read_to_string(&path).unwrap_or_default();
                 let tail: Vec<&str> = own.lines().rev().take(40).collect();
                 let tail: Vec<&str> = tail.into_iter().rev().collect();
-                text.push_str(&format!("--- {}\n{}\n", path.display(), tail.join("\n")));
+                text.extend([
+                    "--- ",
+                    &path.display().to_string(),
+                    "
+",
+                    &tail.join(
+                        "
+",
+                    ),
+                    "
+",
+                ]);
             }
         }
         text
@@ -264,43 +283,31 @@ impl Fleet {
 
     /// Deletes the virtual host with everything in it, and makes it again.
     pub(crate) fn lose_vhost(&self) {
-        self.runtime.block_on(self.rabbit.vhost(&self.vhost));
+        self.rabbit.vhost(&self.vhost);
     }
 
     /// Deletes what waits in every queue of the virtual host.
     pub(crate) fn purge_all(&self) {
-        self.runtime.block_on(async {
-            let listed = self
-                .rabbit
-                .ctl(&[
-                    "list_queues",
-                    "-p",
-                    &self.vhost,
-                    "name",
-                    "--no-table-headers",
-                ])
-                .await;
-            for queue in listed
-                .lines()
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
+        let list = [
+            "list_queues",
+            "-p",
+            &self.vhost,
+            "name",
+            "--no-table-headers",
+        ];
+        let listed = self.rabbit.ctl(&list);
+        for queue in listed.lines().map(str::trim) {
+            if queue.starts_with("probes.") || matches!(queue, "receipts" | "submissions" | "dead")
             {
-                if queue.starts_with("probes.")
-                    || matches!(queue, "receipts" | "submissions" | "dead")
-                {
-                    self.rabbit
-                        .ctl(&["purge_queue", "-p", &self.vhost, queue])
-                        .await;
-                }
+                self.rabbit.ctl(&["purge_queue", "-p", &self.vhost, queue]);
             }
-        });
+        }
     }
 }
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        let delete = ["delete_vhost", &self.vhost];
-        drop(self.runtime.block_on(self.rabbit.ctl(&delete)));
+        self.rabbit.ctl(&["delete_vhost", &self.vhost]);
     }
 }
 
@@ -317,13 +324,18 @@ pub(crate) fn fetch(port: u16, path: &str) -> (u16, String) {
 }
 
 /// Sums the values of a metric over all its labels.
-pub(crate) fn sum(page: &str, metric: &str) -> f64 {
+pub(crate) fn sum(page: &str, metric: &str) -> u64 {
     let own = page.lines().filter(|line| {
         let rest = line.strip_prefix(metric);
         rest.is_some_and(|rest| rest.starts_with([' ', '{']))
     });
-    own.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+    own.map(|line| whole(line.rsplit(' ').next().unwrap()))
         .sum()
+}
+
+/// Reads a count, which is written with a fraction of nothing.
+fn whole(value: &str) -> u64 {
+    value.strip_suffix(".0").unwrap_or(value).parse().unwrap()
 }
 
 /// Passes, breaks, and passes again.

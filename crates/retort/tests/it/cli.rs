@@ -24,6 +24,13 @@ fn help_of_every_command() {
     for command in [
         &[][..],
         &["run"],
+        &["worker"],
+        &["coordinator"],
+        &["submit"],
+        &["dead"],
+        &["dead", "list"],
+        &["dead", "requeue"],
+        &["dead", "drop"],
         &["plan"],
         &["check"],
         &["status"],

@@ -18,7 +18,8 @@ impl Partition {
         let url = rabbit.vhost(vhost).await;
         let proxy = FaultProxy::start(rabbit.address()).await.unwrap();
         let mut settings = rabbit.settings(rabbit.url_at(proxy.address(), vhost));
-        settings.heartbeat = HumanDuration(Duration::from_secs(6));
+        // Shorter than by default, for a shorter test; well beyond the lease, for a busy machine.
+        settings.heartbeat = HumanDuration(Duration::from_secs(8));
         if !fenced {
             settings = settings.without_fence();
         }
@@ -73,7 +74,7 @@ impl Partition {
 
 /// The second part, without the fence, shows that the first can fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_open_connection_overlaps_without_a_fence_alone() {
+async fn half_open_connection_overlaps_only_without_a_fence() {
     let _peace = peace().await;
     let fenced = async { Partition::new("half-open", true).await.run().await };
     let unfenced = async {
@@ -208,4 +209,37 @@ async fn silent_server_is_unavailable() {
     );
     assert_eq!(broker.health(), Health::Down);
     assert!((1..=3).contains(&proxy.accepted()), "{}", proxy.accepted());
+}
+
+/// A fleet has many consumers of queues without work: they cost the broker nothing but heartbeats.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_consumers_that_hold_work_ask_for_signs() {
+    let _peace = peace().await;
+    let rabbit = Rabbit::shared().await;
+    rabbit.vhost("signs").await;
+    let proxy = FaultProxy::start(rabbit.address()).await.unwrap();
+    let broker = connect(rabbit.settings(rabbit.url_at(proxy.address(), "signs"))).await;
+    let mut consumers = Vec::new();
+    for domain in 0..20 {
+        let queue = probes(&format!("d{domain}"));
+        broker.declare(&queue).await.unwrap();
+        consumers.push(consume(&broker, &queue, 1).await);
+    }
+    let bytes = async || {
+        let before = proxy.passed_bytes();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        proxy.passed_bytes() - before
+    };
+    let idle = bytes().await;
+    // Two connections, two directions, 8 bytes every 5 s.
+    assert!(idle <= 64, "{idle} bytes");
+    publish(&broker, &probes("d0"), 0..1).await;
+    let held = next(&mut consumers[0]).await;
+    // A question and its answer are 31 bytes.
+    let holding = bytes().await;
+    assert!(holding >= 31, "{holding} bytes");
+    held.acknowledge().await.unwrap();
+    bytes().await;
+    let idle = bytes().await;
+    assert!(idle <= 64, "{idle} bytes");
 }

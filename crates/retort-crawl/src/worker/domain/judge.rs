@@ -35,15 +35,13 @@ impl Domain {
         if self.context.pace_store.is_locking() {
             return false;
         }
-        match self.judged.get(campaign) {
-            Some(judgement) => judgement.is_none(),
-            None => {
-                self.judged.insert(campaign.clone(), None);
-                let judging = judge(Arc::clone(&self.context), campaign.clone());
-                self.judging.spawn(judging);
-                true
-            }
+        if let Some(judgement) = self.judged.get(campaign) {
+            return judgement.is_none();
         }
+        self.judged.insert(campaign.clone(), None);
+        let judging = judge(Arc::clone(&self.context), campaign.clone());
+        self.judging.spawn(judging);
+        true
     }
 
     /// Takes in what the store says of a campaign.

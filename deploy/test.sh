@@ -14,6 +14,7 @@ need() {
 need cargo "install Rust 1.95 or newer (rustup.rs)"
 need cc "install a C compiler (Debian: apt-get install gcc)"
 need kill "install procps (Debian: apt-get install procps)"
+need python3 "install python3 (Debian: apt-get install python3)"
 need prlimit "install util-linux (Debian: apt-get install util-linux)"
 need sha256sum "install coreutils (Debian: apt-get install coreutils)"
 if ! [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

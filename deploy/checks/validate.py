@@ -61,7 +61,7 @@ def main():
                     try:
                         kubernetes_validate.validate(resource, version, strict=True)
                     except Exception as error:  # its kinds of errors differ by what is wrong
-                        errors.append(f"{name}: {version}: {error}")
+                        errors.append(f"{name}: {version}: {getattr(error, 'message', error)}")
                 errors.extend(f"{name}: {version}: {warning.message}" for warning in warned)
         print(f"{path.stem}: {own} resources valid for Kubernetes {' and '.join(versions)}, {theirs} custom ones")
         if own == 0:

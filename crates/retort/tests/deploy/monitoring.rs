@@ -35,7 +35,9 @@ fn metrics() -> BTreeMap<String, BTreeSet<String>> {
 /// Collects texts under these keys, at any depth.
 fn collect(value: &Value, keys: &[&str], found: &mut Vec<String>) {
     if let Some(items) = value.as_array() {
-        items.iter().for_each(|item| collect(item, keys, found));
+        for item in items {
+            collect(item, keys, found);
+        }
     }
     for (key, inner) in value.as_object().into_iter().flatten() {
         match inner.as_str() {

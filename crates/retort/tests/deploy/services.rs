@@ -51,7 +51,9 @@ fn pairs(value: &Value) -> BTreeMap<String, String> {
 /// name the image or say arguments.
 fn containers(place: &str, value: &Value, found: &mut Vec<Service>) {
     if let Some(items) = value.as_array() {
-        items.iter().for_each(|item| containers(place, item, found));
+        for item in items {
+            containers(place, item, found);
+        }
     }
     let Some(fields) = value.as_object() else {
         return;

@@ -144,6 +144,7 @@ fn begun(now: Timestamp) -> Exchange {
         sent_at: now,
         finished_at: now,
         elapsed: Duration::ZERO,
+        lag: Duration::ZERO,
         head: None,
         chunks: Vec::new(),
         chunk_count: 0,
@@ -151,7 +152,10 @@ fn begun(now: Timestamp) -> Exchange {
         secret_echoed: false,
         signature: None,
         end: Ending::Complete,
-        request_headers: vec![("accept".to_owned(), "*/*".to_owned())],
+        request_headers: HeaderMap::from_iter([(
+            http::header::ACCEPT,
+            http::HeaderValue::from_static("*/*"),
+        )]),
     }
 }
 

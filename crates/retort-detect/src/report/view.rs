@@ -19,7 +19,7 @@ const STATEMENTS: usize = 120;
 const DECISIONS: usize = 40;
 
 /// Exhibits that are shown of one statement, and of all.
-const EXHIBITS: (usize, usize) = (4, 40);
+const EXHIBITS: (usize, usize) = (3, 15);
 
 /// Pairs of a matrix that are shown as a table.
 const PAIRS: usize = 12;
@@ -425,8 +425,9 @@ fn exhibits(analysis: &Analysis) -> Vec<ExhibitView> {
             .collect(),
     };
     let (each, all) = EXHIBITS;
-    let statements = analysis.statements.iter();
-    let shown = statements.flat_map(|s| {
+    let mut statements: Vec<&Statement> = analysis.statements.iter().collect();
+    statements.sort_by_key(|statement| statement.finding != Finding::Supported);
+    let shown = statements.into_iter().flat_map(|s| {
         s.exhibits
             .iter()
             .take(each)

@@ -41,18 +41,23 @@ if [ -n "${AMQP_URL:-}" ] && ! answers "$AMQP_URL"; then
 fi
 RETORT_RABBITMQ=$(mktemp -d)
 export RETORT_RABBITMQ
+# It starts while everything is built.
+bash deploy/rabbitmq.sh start &
+starting=$!
 cleanup() {
+  wait "$starting" || true
   bash deploy/rabbitmq.sh stop || true
   rm -rf "$RETORT_RABBITMQ"
 }
 trap cleanup EXIT
-bash deploy/rabbitmq.sh start
+
+# One feature set for the whole workspace, built once.
+cargo test --workspace --locked --no-run "$@"
+wait "$starting"
 if [ -z "${AMQP_URL:-}" ]; then
   bash deploy/rabbitmq.sh ctl add_vhost plain
   bash deploy/rabbitmq.sh ctl set_permissions -p plain guest '.*' '.*' '.*'
   AMQP_URL="$(bash deploy/rabbitmq.sh url)/plain"
 fi
 export AMQP_URL
-
-# One feature set for the whole workspace, built once.
 cargo test --workspace --locked "$@"

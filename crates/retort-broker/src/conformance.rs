@@ -59,6 +59,7 @@ pub async fn run_all(run: &str, make: impl AsyncFn() -> Arc<dyn Broker>) {
         queues::depth_counts_what_waits,
         settling::acknowledged_never_returns,
         settling::any_task_settles_in_any_order,
+        settling::many_are_acknowledged_at_a_time,
         settling::prefetch_is_respected,
         settling::dropping_an_acker_settles_nothing,
         settling::late_settlements_are_stale,

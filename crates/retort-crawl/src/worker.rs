@@ -57,6 +57,11 @@ const FLUSH_PAUSE: Duration = Duration::from_secs(1);
 /// How often paces are saved.
 const PACES_EVERY: Duration = Duration::from_secs(1);
 
+/// How long the last acknowledgements may take to reach a queue before its session is closed. No
+/// broker confirms them, and a busy one keeps some back for a while: what it kept back when the
+/// session ends is delivered to the next owner, which asks it again.
+const ACKNOWLEDGED_PAUSE: Duration = Duration::from_secs(2);
+
 /// What a worker is made of.
 #[derive(Debug)]
 pub struct WorkerParts {
@@ -221,6 +226,9 @@ impl Worker {
         self.context.writer().clone().close().await?;
         // The writer is gone, so the stream of committed rows ends and the settler with it.
         let settled = (&mut self.settler).await;
+        if !self.context.pace_store.is_locking() {
+            tokio::time::sleep(ACKNOWLEDGED_PAUSE).await;
+        }
         self.context.phase.send_replace(Phase::Close);
         while let Some(joined) = self.domains.join_next().await {
             joined.map_err(|error| CrawlError::Task(error.to_string()))??;

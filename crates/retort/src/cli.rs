@@ -12,7 +12,7 @@ use retort_types::{CampaignId, WireProtocol};
 
 pub(crate) use bench::{Bare, BenchCommand, BenchPace, Throughput, TlsFront};
 pub(crate) use dataset::{DatasetCommand, KeysCommand, Seal, Show, Verify};
-pub(crate) use fleet::{CoordinatorArgs, DeadCommand, Submit, Which, WorkerArgs};
+pub(crate) use fleet::{CoordinatorArgs, Dead, DeadCommand, Submit, Which, WorkerArgs};
 pub(crate) use transfer::{Export, ExportFormat, Import};
 
 /// Finds out where language models come from.
@@ -48,10 +48,6 @@ pub(crate) struct Global {
     /// Who to write to about our requests; part of the User-Agent, required beyond this machine.
     #[arg(long, global = true, value_name = "MAIL-OR-URL")]
     pub(crate) contact: Option<String>,
-    /// The broker of a fleet, as `amqps://user@host/vhost`. Name the password in a file, with
-    /// `broker.password_file`: other users of the machine see arguments.
-    #[arg(long, global = true, value_name = "URL")]
-    pub(crate) broker: Option<String>,
     /// Configuration file [default: retort.toml, if it exists].
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -114,8 +110,7 @@ pub(crate) enum Command {
     )]
     Submit(Submit),
     /// List, requeue and drop messages that nobody could use.
-    #[command(subcommand)]
-    Dead(DeadCommand),
+    Dead(Dead),
     /// Show what a campaign would do, cost and take, without asking anyone.
     #[command(after_help = "Example: retort plan campaign.yaml --catalog models.yaml")]
     Plan(PlanArgs),
@@ -166,6 +161,24 @@ pub(crate) enum Command {
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+impl Command {
+    /// Returns the broker that was named.
+    pub(crate) fn broker(&self) -> Option<&str> {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "few commands speak to a broker, and they are these"
+        )]
+        let broker = match self {
+            Self::Worker(args) => &args.broker,
+            Self::Coordinator(args) => &args.broker,
+            Self::Submit(args) => &args.broker,
+            Self::Dead(args) => &args.broker,
+            _ => return None,
+        };
+        broker.broker.as_deref()
+    }
 }
 
 /// Arguments of `run`.

@@ -43,7 +43,7 @@ pub(crate) struct Context {
 /// Carries a command out.
 pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let context = Context {
-        loaded: config::load(&flags(&cli.global)?, variables())?,
+        loaded: config::load(&flags(&cli.global, cli.command.broker())?, variables())?,
         environment: variables().collect(),
         clock: Arc::new(SystemClock),
     };
@@ -52,7 +52,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Worker(args) => worker::worker(&context, &args).await,
         Command::Coordinator(args) => coordinator::coordinator(&context, &args).await,
         Command::Submit(args) => submit::submit(&context, &args).await,
-        Command::Dead(command) => dead::dead(&context, &command).await,
+        Command::Dead(args) => dead::dead(&context, &args.command).await,
         Command::Plan(args) => plan::plan(&context, &args),
         Command::Check(args) => check::check(&context, &args).await,
         Command::Status(args) => status::status(&context, &args).await,
@@ -83,21 +83,24 @@ fn variables() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-fn flags(global: &Global) -> Result<Flags, Failure> {
+fn flags(global: &Global, broker: Option<&str>) -> Result<Flags, Failure> {
     let mut settings = Vec::new();
+    if let Some(url) = broker {
+        settings.push((
+            "broker.url".to_owned(),
+            url.to_owned(),
+            "--broker".to_owned(),
+        ));
+    }
     let named = [
         ("store", &global.store),
         ("catalog", &global.catalog),
         ("prices", &global.prices),
         ("client.contact", &global.contact),
-        ("broker.url", &global.broker),
     ];
     for (path, value) in named {
         if let Some(value) = value {
-            let flag = match path {
-                "broker.url" => "broker",
-                other => other.rsplit('.').next().unwrap_or(other),
-            };
+            let flag = path.rsplit('.').next().unwrap_or(path);
             settings.push((path.to_owned(), value.clone(), format!("--{flag}")));
         }
     }

@@ -235,16 +235,7 @@ impl Task {
     }
 
     fn settle_all(&mut self, landed: Vec<Landing>) {
-        for (_, confirmation) in &landed {
-            let Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) =
-                confirmation
-            else {
-                continue;
-            };
-            let number = returned.properties.correlation_id().as_ref();
-            self.returned
-                .extend(number.and_then(|number| number.as_str().parse::<u64>().ok()));
-        }
+        self.returned.extend(landed.iter().filter_map(carried));
         for (number, confirmation) in landed {
             self.settle(number, confirmation);
         }
@@ -277,6 +268,16 @@ impl Drop for Task {
     }
 }
 
+/// Returns the number of the returned message that a confirmation carries, mostly its own.
+fn carried((_, confirmation): &Landing) -> Option<u64> {
+    let Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) = confirmation
+    else {
+        return None;
+    };
+    let number = returned.properties.correlation_id().as_ref()?;
+    number.as_str().parse().ok()
+}
+
 async fn open(connection: &Connection) -> lapin::Result<Channel> {
     let channel = connection.create_channel().await?;
     channel
@@ -304,4 +305,50 @@ fn properties(message: &Message, number: u64) -> BasicProperties {
         .with_message_id(message.id.as_str().into())
         .with_type(message.kind.as_str().into())
         .with_correlation_id(number.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::message::{BasicReturnMessage, Delivery};
+
+    use super::*;
+
+    fn message() -> Message {
+        Message {
+            id: "m".to_owned(),
+            kind: "k".to_owned(),
+            body: bytes::Bytes::new(),
+        }
+    }
+
+    fn returning(number: u64) -> BasicReturnMessage {
+        let mut delivery = Delivery::mock(0, "probes".into(), "a".into(), false, Vec::new());
+        delivery.properties = properties(&message(), number);
+        BasicReturnMessage {
+            delivery,
+            reply_code: 312,
+            reply_text: "NO_ROUTE".into(),
+        }
+    }
+
+    #[test]
+    fn a_returned_message_is_told_by_its_number() {
+        let own = (3, Ok(Confirmation::Ack(Some(returning(3)))));
+        assert_eq!(carried(&own), Some(3));
+        // The client library gives it to whichever confirmation it handles next.
+        let stored = (5, Ok(Confirmation::Ack(Some(returning(7)))));
+        assert_eq!(carried(&stored), Some(7));
+        assert_eq!(carried(&(7, Ok(Confirmation::Ack(None)))), None);
+    }
+
+    #[test]
+    fn only_what_used_the_exchange_is_refused() {
+        let reason = "ACCESS_REFUSED - access to exchange 'probes' in vhost 'v' refused";
+        let kind = lapin::protocol::AMQPSoftError::ACCESSREFUSED.into();
+        let error = lapin::protocol::AMQPError::new(kind, reason.into());
+        let error = lapin::Error::from(lapin::ErrorKind::ProtocolError(error));
+        let refused = |exchange| matches!(blame(&error, exchange), Unpublished::Refused(_));
+        assert!(refused(Exchange::Probes));
+        assert!(!refused(Exchange::Receipts));
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::trial::{self, Trial, acknowledge, check_quiet, finish, take};
-use crate::AckError;
+use crate::{AckError, Acker, Delivery};
 
 /// An acknowledged message is gone, whatever becomes of its consumer.
 pub async fn acknowledged_never_returns(trial: &Trial) {
@@ -45,6 +45,25 @@ pub async fn any_task_settles_in_any_order(trial: &Trial) {
     forwards.await.expect("the task ends well");
     backwards.await.expect("the task ends well");
     check_quiet(&mut consumer).await;
+    consumer.close().await;
+    trial.check_empty(&queue).await;
+}
+
+/// Of several acknowledged at a time each has its own result, and those that fail harm nothing.
+pub async fn many_are_acknowledged_at_a_time(trial: &Trial) {
+    let queue = trial.filled(30).await;
+    let mut consumer = trial.consume(&queue, 20).await;
+    let split = |held: Vec<Delivery>| held.into_iter().map(|held| held.split().1).collect();
+    let settled = Acker::acknowledge_all(split(take(&mut consumer, 0..20).await)).await;
+    assert!(settled.iter().all(Result::is_ok), "{settled:?}");
+    let late = split(take(&mut consumer, 20..30).await);
+    consumer.close().await;
+    let settled = Acker::acknowledge_all(late).await;
+    assert_eq!(settled.len(), 10);
+    let stale = |settled: &_| matches!(settled, &Err(AckError::Stale));
+    assert!(settled.iter().all(stale), "{settled:?}");
+    let mut consumer = trial.consume(&queue, 20).await;
+    finish(&mut consumer, 20..30).await;
     consumer.close().await;
     trial.check_empty(&queue).await;
 }

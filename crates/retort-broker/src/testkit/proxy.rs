@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -33,8 +33,14 @@ pub enum Mode {
 pub struct FaultProxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
-    accepted: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    accepted: AtomicUsize,
+    passed: AtomicU64,
 }
 
 impl FaultProxy {
@@ -46,17 +52,17 @@ impl FaultProxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let mode = watch::Sender::new(Mode::Pass);
-        let accepted = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::<Counts>::default();
         let task = tokio::spawn(accept(
             listener,
             target,
             mode.subscribe(),
-            Arc::clone(&accepted),
+            Arc::clone(&counts),
         ));
         Ok(Self {
             address,
             mode,
-            accepted,
+            counts,
             task,
         })
     }
@@ -81,7 +87,12 @@ impl FaultProxy {
 
     /// Returns how many connections were made to it.
     pub fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::Relaxed)
+        self.counts.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many bytes it passed on, in both directions together.
+    pub fn passed_bytes(&self) -> u64 {
+        self.counts.passed.load(Ordering::Relaxed)
     }
 }
 
@@ -95,18 +106,23 @@ async fn accept(
     listener: TcpListener,
     target: SocketAddr,
     mode: watch::Receiver<Mode>,
-    accepted: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
 ) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        accepted.fetch_add(1, Ordering::Relaxed);
-        connections.spawn(connect(client, target, mode.clone()));
+        counts.accepted.fetch_add(1, Ordering::Relaxed);
+        connections.spawn(connect(client, target, mode.clone(), Arc::clone(&counts)));
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// Serves one connection; when either direction ends, so does the other.
-async fn connect(mut client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
+async fn connect(
+    mut client: TcpStream,
+    target: SocketAddr,
+    mut mode: watch::Receiver<Mode>,
+    counts: Arc<Counts>,
+) {
     if !passing(&mut mode).await {
         return;
     }
@@ -116,8 +132,8 @@ async fn connect(mut client: TcpStream, target: SocketAddr, mut mode: watch::Rec
     let (client_reads, client_writes) = client.split();
     let (server_reads, server_writes) = server.split();
     tokio::select! {
-        _ = pass(client_reads, server_writes, mode.clone()) => {}
-        _ = pass(server_reads, client_writes, mode) => {}
+        _ = pass(client_reads, server_writes, mode.clone(), &counts.passed) => {}
+        _ = pass(server_reads, client_writes, mode, &counts.passed) => {}
     }
 }
 
@@ -131,6 +147,7 @@ async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut mode: watch::Receiver<Mode>,
+    passed: &AtomicU64,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     while passing(&mut mode).await {
@@ -148,6 +165,7 @@ async fn pass(
             break;
         }
         to.write_all(&buffer[..read]).await?;
+        passed.fetch_add(read as u64, Ordering::Relaxed);
         if slow {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -211,5 +229,7 @@ mod tests {
         let ended = timeout(SOON, stream.read_to_end(&mut Vec::new())).await;
         assert!(ended.is_ok(), "the connection outlives a cut");
         assert_eq!(proxy.accepted(), 1);
+        // Three went there and back, the fourth perhaps.
+        assert!((6..=8).contains(&proxy.passed_bytes()));
     }
 }

@@ -183,6 +183,9 @@ impl Domain {
         }
         self.report();
         self.context.save_paces().await;
+        // The pace changes no more: whoever asks for it finds it kept.
+        self.wanted.close();
+        while self.wanted.try_recv().is_ok() {}
         drop(working);
         let closing = self.phase.wait_for(|phase| *phase == Phase::Close).await;
         drop(closing);

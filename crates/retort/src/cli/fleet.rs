@@ -4,9 +4,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+/// Which broker is meant.
+#[derive(Debug, Args)]
+pub(crate) struct BrokerArg {
+    /// The broker of the fleet, as `amqps://user@host/vhost`. Name the password in a file, with
+    /// `broker.password_file`: other users of the machine see arguments.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) broker: Option<String>,
+}
+
 /// Arguments of `worker`.
 #[derive(Debug, Args)]
 pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    pub(crate) broker: BrokerArg,
     /// What the worker calls itself in rows and file names; the same after a restart, and of no other
     /// worker [default: the host's name].
     #[arg(long, value_name = "NAME")]
@@ -19,6 +30,8 @@ pub(crate) struct WorkerArgs {
 /// Arguments of `coordinator`.
 #[derive(Debug, Args)]
 pub(crate) struct CoordinatorArgs {
+    #[command(flatten)]
+    pub(crate) broker: BrokerArg,
     /// What the coordinator calls its spool; the same after a restart, and of no other one
     /// [default: the host's name].
     #[arg(long, value_name = "NAME")]
@@ -31,6 +44,8 @@ pub(crate) struct CoordinatorArgs {
 /// Arguments of `submit`.
 #[derive(Debug, Args)]
 pub(crate) struct Submit {
+    #[command(flatten)]
+    pub(crate) broker: BrokerArg,
     /// The campaign file (YAML or JSON).
     pub(crate) campaign: PathBuf,
     /// Hand it over and do not wait for what the coordinator says.
@@ -39,6 +54,15 @@ pub(crate) struct Submit {
     /// Print the result as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Arguments of `dead`.
+#[derive(Debug, Args)]
+pub(crate) struct Dead {
+    #[command(flatten)]
+    pub(crate) broker: BrokerArg,
+    #[command(subcommand)]
+    pub(crate) command: DeadCommand,
 }
 
 /// Commands on dead letters.

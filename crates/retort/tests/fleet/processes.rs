@@ -123,7 +123,7 @@ impl Fleet {
         command
             .args([role, "--id", name, "--catalog", "models.yaml"])
             .env("RETORT_BROKER__URL", url)
-            .env("RETORT_LOG", "info")
+            .env("RETORT_LOG", "info,retort_crawl=debug,lapin=warn")
             .stdout(Stdio::null())
             .stderr(log);
         for setting in &self.settings {
@@ -200,6 +200,17 @@ impl Fleet {
         stats.providers.values().map(|own| own.paid_twice).sum()
     }
 
+    /// Asserts that the provider was asked each of `count` samples once.
+    pub(crate) fn assert_paid_once(&self, count: u64) {
+        let seen = (self.served(), self.paid_twice());
+        assert_eq!(
+            seen,
+            (count, 0),
+            "requests, of these twice\n{}",
+            self.logs()
+        );
+    }
+
     pub(crate) fn wait_for(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let begun = Instant::now();
         while !done(self) {
@@ -220,7 +231,7 @@ impl Fleet {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|end| end == "log") {
                 let own = std::fs::read_to_string(&path).unwrap_or_default();
-                let tail: Vec<&str> = own.lines().rev().take(40).collect();
+                let tail: Vec<&str> = own.lines().rev().take(60).collect();
                 let tail: Vec<&str> = tail.into_iter().rev().collect();
                 text.extend([
                     "--- ",

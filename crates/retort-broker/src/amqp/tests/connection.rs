@@ -210,3 +210,36 @@ async fn silent_server_is_unavailable() {
     assert_eq!(broker.health(), Health::Down);
     assert!((1..=3).contains(&proxy.accepted()), "{}", proxy.accepted());
 }
+
+/// A fleet has many consumers of queues without work: they cost the broker nothing but heartbeats.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_consumers_that_hold_work_ask_for_signs() {
+    let _peace = peace().await;
+    let rabbit = Rabbit::shared().await;
+    rabbit.vhost("signs").await;
+    let proxy = FaultProxy::start(rabbit.address()).await.unwrap();
+    let broker = connect(rabbit.settings(rabbit.url_at(proxy.address(), "signs"))).await;
+    let mut consumers = Vec::new();
+    for domain in 0..20 {
+        let queue = probes(&format!("d{domain}"));
+        broker.declare(&queue).await.unwrap();
+        consumers.push(consume(&broker, &queue, 1).await);
+    }
+    let bytes = async || {
+        let before = proxy.passed_bytes();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        proxy.passed_bytes() - before
+    };
+    let idle = bytes().await;
+    // Two connections, two directions, 8 bytes every 5 s.
+    assert!(idle <= 64, "{idle} bytes");
+    publish(&broker, &probes("d0"), 0..1).await;
+    let held = next(&mut consumers[0]).await;
+    // A question and its answer are 31 bytes.
+    let holding = bytes().await;
+    assert!(holding >= 31, "{holding} bytes");
+    held.acknowledge().await.unwrap();
+    bytes().await;
+    let idle = bytes().await;
+    assert!(idle <= 64, "{idle} bytes");
+}

@@ -1,6 +1,7 @@
 //! Many publications at a time.
 
 use super::*;
+use crate::Acker;
 
 /// Under load a returned message comes with the confirmation of another one. Each publisher must
 /// still learn what became of its own.
@@ -108,5 +109,22 @@ async fn publications_share_round_trips() {
         f64::from(COUNT) / alone.as_secs_f64()
     );
     assert!(together < alone, "{together:?} together, {alone:?} alone");
+    let mut consumer = consume(&broker, &queue, 500).await;
+    let begun = std::time::Instant::now();
+    for _ in 0..COUNT / 250 {
+        let mut ackers = Vec::new();
+        for _ in 0..250 {
+            ackers.push(next(&mut consumer).await.split().1);
+        }
+        for settled in Acker::acknowledge_all(ackers).await {
+            settled.unwrap();
+        }
+    }
+    let consumed = begun.elapsed();
+    println!(
+        "{:.0} messages of 1 KiB per second consumed and acknowledged",
+        f64::from(COUNT) / consumed.as_secs_f64()
+    );
+    consumer.close().await;
     broker.purge(&queue).await.unwrap();
 }

@@ -252,3 +252,27 @@ fn debug_output_holds_no_bodies() {
     assert!(text.contains("waiting: 1, held: 1"), "{text}");
     assert!(!text.contains("secret"), "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_waits_until_its_queue_is_declared() {
+    let broker = MemoryBroker::new();
+    let domain = retort_types::DomainId::new("a").unwrap();
+    let queue = Queue::Probes(domain.clone());
+    let [tier, ..] = crate::RETRY_TIERS;
+    broker
+        .publish_later(&domain, message(0), tier)
+        .await
+        .unwrap();
+    tokio::time::sleep(tier * 2).await;
+    broker.declare(&queue).await.unwrap();
+    assert_eq!(broker.depth(&queue).await.unwrap(), Some(1));
+    // What waits for its time is lost with everything else.
+    broker
+        .publish_later(&domain, message(1), tier)
+        .await
+        .unwrap();
+    broker.wipe();
+    tokio::time::sleep(tier * 2).await;
+    broker.declare(&queue).await.unwrap();
+    assert_eq!(broker.depth(&queue).await.unwrap(), Some(0));
+}

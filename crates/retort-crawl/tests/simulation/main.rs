@@ -27,8 +27,9 @@ use journal::Lines;
 use life::{Report, live, shape};
 use versions::Version;
 
-/// Worlds that are lived through.
-const SEEDS: u64 = 2_000;
+/// Worlds that are lived through unless `RETORT_SIM_SEEDS` says otherwise: some two minutes of CPU
+/// without optimisation, most of it for reading and writing small files of many columns.
+const SEEDS: u64 = 300;
 
 /// Worlds within which a broken rule must show.
 const SEEDS_OF_MUTANTS: u64 = 200;

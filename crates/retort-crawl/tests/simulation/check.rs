@@ -16,7 +16,8 @@ pub(crate) async fn complete_and_unique(world: &World, number: usize) -> Vec<Str
     let planned = world.shape.campaigns[number] * world.shape.rates.len() as u64;
     let found = match snapshot::latest(&world.store(), &id).await {
         Ok(Some(found)) => found,
-        other => return vec![format!("{id} has no snapshot: {other:?}")],
+        Ok(None) => return vec![format!("{id} has no snapshot")],
+        Err(error) => return vec![format!("{id} has no snapshot: {error}")],
     };
     let batches = match found.responses(&["sample_id"]).collect().await {
         Ok(batches) => batches,

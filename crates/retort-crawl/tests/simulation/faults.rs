@@ -107,7 +107,8 @@ fn draw(chance: &mut Chance, shape: &Shape, at: Duration, schedule: &mut Schedul
             worker(chance.below(shape.workers))
         }
     };
-    match chance.below(15) {
+    let kind = chance.below(15);
+    match kind {
         0..=2 => {
             let name = process(chance);
             let late = chance.percent(50);
@@ -139,6 +140,19 @@ fn draw(chance: &mut Chance, shape: &Shape, at: Duration, schedule: &mut Schedul
                 healed: chance.millis(500, 30_000),
             },
         )),
+        _ => draw_around(kind, chance, shape, at, schedule),
+    }
+}
+
+/// Draws what happens to what lies between processes.
+fn draw_around(
+    kind: u64,
+    chance: &mut Chance,
+    shape: &Shape,
+    at: Duration,
+    schedule: &mut Schedule,
+) {
+    match kind {
         7 => schedule.push((at, Fault::Cut(queue(chance, shape, true)))),
         8 => {
             schedule.push((at, Fault::Interrupt));

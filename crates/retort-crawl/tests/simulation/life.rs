@@ -129,7 +129,11 @@ async fn lived(shape: Shape) -> Report {
     for number in (0..campaigns).filter(|number| !open.contains(number)) {
         broken.extend(check::complete_and_unique(&world, number).await);
     }
-    let took = begun.elapsed();
+    judged(world, broken, begun.elapsed()).await
+}
+
+/// Ends a world and returns what came of it, beside what is already known to be broken.
+async fn judged(mut world: World, mut broken: Vec<String>, took: Duration) -> Report {
     for name in world.names() {
         if !world.stop(&name).await {
             broken.push(format!("{name} does not stop"));

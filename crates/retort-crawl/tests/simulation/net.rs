@@ -82,19 +82,23 @@ impl Link {
 
     /// Ends the connection as the death of its process does: nothing comes back from any call, and
     /// the broker notices after `noticed`.
-    pub(crate) async fn kill(&self, noticed: Duration) {
+    pub(crate) fn kill(&self, noticed: Duration) {
         self.is_dead.store(true, Ordering::Relaxed);
         let sessions = std::mem::take(&mut *self.sessions());
         for session in &sessions {
             session.lose();
         }
         if noticed.is_zero() {
-            sessions.iter().for_each(|session| session.drop_by_broker());
+            for session in &sessions {
+                session.drop_by_broker();
+            }
             return;
         }
         tokio::spawn(async move {
             sleep(noticed).await;
-            sessions.iter().for_each(|session| session.drop_by_broker());
+            for session in &sessions {
+                session.drop_by_broker();
+            }
         });
     }
 

@@ -112,8 +112,10 @@ struct Standing {
 impl Live for Standing {
     fn is_live(&self) -> bool {
         let state = self.session.state();
+        if state.gone_at_process {
+            return false;
+        }
         match state.lost_at {
-            _ if state.gone_at_process => false,
             Some(lost_at) => lost_at.elapsed() < LEASE,
             None => self.inner.is_live(),
         }

@@ -84,15 +84,15 @@ impl Version {
 fn add(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            for (key, value) in fields
-                .iter_mut()
-                .filter(|(key, _)| !STRICT.contains(&key.as_str()))
-            {
-                match value {
-                    Value::Object(entries) if MAPS.contains(&key.as_str()) => {
-                        entries.values_mut().for_each(add);
-                    }
-                    other => add(other),
+            let lenient = |key: &String| !STRICT.contains(&key.as_str());
+            for (key, value) in fields.iter_mut().filter(|(key, _)| lenient(key)) {
+                let entries = value
+                    .as_object_mut()
+                    .filter(|_| MAPS.contains(&key.as_str()));
+                if let Some(entries) = entries {
+                    entries.values_mut().for_each(add);
+                } else {
+                    add(value);
                 }
             }
             let unknown = json!({ "deep": [1, null, { "do": "pause" }] });

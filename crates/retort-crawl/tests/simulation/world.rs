@@ -13,12 +13,12 @@ use retort_crawl::{
     CoordinatorSettings, CrawlError, FleetCoordinator, FleetParts, PaceStore, State, Target,
     Worker, WorkerSettings, status,
 };
-use retort_dataset::{Store, Writer, WriterSettings};
+use retort_dataset::{Committed, Store, Writer, WriterSettings};
 use retort_pace::PaceSettings;
 use retort_types::{CampaignId, Catalog, HumanDuration};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::chance::Chance;
@@ -61,6 +61,14 @@ enum Body {
         stop: watch::Sender<bool>,
         task: JoinHandle<Result<(), CrawlError>>,
     },
+}
+
+/// What a life begins with.
+struct Ground {
+    link: Arc<Link>,
+    store: Store,
+    writer: Writer,
+    committed: mpsc::Receiver<Committed>,
 }
 
 /// One life of a process.
@@ -208,21 +216,21 @@ impl World {
         let opened = Writer::start_here(&spool, store.clone(), name, settings, clock);
         let (writer, committed, _, work) = opened.unwrap();
         let writing = tokio::spawn(work);
+        let ground = Ground {
+            link: Arc::clone(&link),
+            store,
+            writer,
+            committed,
+        };
         let body = if name.starts_with('c') {
-            self.coordinator(&link, store, writer, committed)
+            self.coordinator(ground)
+        } else if let Ok(worker) = self.worker(name, &by, ground).await {
+            Body::Worker(worker)
         } else {
-            match self
-                .worker(name, &by, &link, store, writer, committed)
-                .await
-            {
-                Ok(worker) => Body::Worker(worker),
-                Err(_) => {
-                    is_alive.store(false, Ordering::Relaxed);
-                    link.kill(Duration::ZERO).await;
-                    end(writing).await;
-                    return false;
-                }
-            }
+            is_alive.store(false, Ordering::Relaxed);
+            link.kill(Duration::ZERO);
+            end(writing).await;
+            return false;
         };
         let life = Life {
             link,
@@ -234,16 +242,16 @@ impl World {
         true
     }
 
-    fn coordinator(
-        &self,
-        link: &Arc<Link>,
-        store: Store,
-        writer: Writer,
-        committed: tokio::sync::mpsc::Receiver<retort_dataset::Committed>,
-    ) -> Body {
+    fn coordinator(&self, ground: Ground) -> Body {
+        let Ground {
+            link,
+            store,
+            writer,
+            committed,
+        } = ground;
         let parts = FleetParts {
             store,
-            broker: Arc::clone(link) as Arc<_>,
+            broker: link,
             catalog: Arc::clone(&self.catalog),
             writer,
             clock: Arc::clone(&self.clock) as Arc<_>,
@@ -261,15 +269,7 @@ impl World {
         Body::Coordinator { stop, task }
     }
 
-    async fn worker(
-        &self,
-        name: &str,
-        by: &str,
-        link: &Arc<Link>,
-        store: Store,
-        writer: Writer,
-        committed: tokio::sync::mpsc::Receiver<retort_dataset::Committed>,
-    ) -> Result<Worker, CrawlError> {
+    async fn worker(&self, name: &str, by: &str, ground: Ground) -> Result<Worker, CrawlError> {
         let models: Vec<_> = self.catalog.models.keys().cloned().collect();
         let resolved = retort_plan::resolve(&self.catalog, &models).unwrap();
         let targets = resolved.endpoints.into_iter().map(|endpoint| {
@@ -283,11 +283,11 @@ impl World {
         };
         let parts = WorkerParts {
             worker_id: name.to_owned(),
-            broker: Arc::clone(link) as Arc<_>,
+            broker: ground.link,
             client: Arc::new(line),
-            writer,
-            committed,
-            pace_store: PaceStore::new(store, None),
+            writer: ground.writer,
+            committed: ground.committed,
+            pace_store: PaceStore::new(ground.store, None),
             clock: Arc::clone(&self.clock) as Arc<_>,
             targets: targets.collect(),
             domains: resolved.domains,
@@ -304,7 +304,7 @@ impl World {
         };
         self.journal.note(format_args!("{name} is killed"));
         life.is_alive.store(false, Ordering::Relaxed);
-        life.link.kill(noticed).await;
+        life.link.kill(noticed);
         end(life.writing).await;
         match life.body {
             Body::Worker(worker) => drop(worker),
@@ -332,7 +332,7 @@ impl World {
         };
         let in_time = tokio::time::timeout(Duration::from_mins(5), stopped).await;
         life.is_alive.store(false, Ordering::Relaxed);
-        life.link.kill(Duration::ZERO).await;
+        life.link.kill(Duration::ZERO);
         end(life.writing).await;
         self.journal.note(format_args!("{name} has stopped"));
         in_time.is_ok()

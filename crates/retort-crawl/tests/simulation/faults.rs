@@ -91,6 +91,17 @@ pub(crate) fn schedule(shape: &Shape) -> Schedule {
             draw(&mut chance, shape, at, &mut schedule);
         }
     }
+    for number in 0..shape.losses.min(shape.workers) {
+        schedule.push((
+            chance.millis(4_000, 8_000),
+            Fault::Lose {
+                name: worker(number),
+                by_broker: chance.millis(0, 1_000),
+                by_process: chance.millis(8_000, 12_000),
+                healed: chance.millis(12_000, 20_000),
+            },
+        ));
+    }
     schedule.sort_by_key(|(at, _)| *at);
     schedule
 }

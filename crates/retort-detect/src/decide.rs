@@ -120,9 +120,12 @@ fn conclude(same: Answer, genes: Answer, habits: [Answer; 2]) -> Conclusion {
         .into_iter()
         .filter(|answer| *answer != Answer::NotAsked)
         .collect();
-    if !asked.is_empty() && asked.iter().all(|answer| *answer == Answer::No) {
-        Conclusion::NotDistinguishable
-    } else if asked.is_empty() && genes == Answer::No {
+    let is_no = if asked.is_empty() {
+        genes == Answer::No
+    } else {
+        asked.iter().all(|answer| *answer == Answer::No)
+    };
+    if is_no {
         Conclusion::NotDistinguishable
     } else {
         Conclusion::Undetermined

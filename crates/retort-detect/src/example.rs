@@ -64,6 +64,10 @@ pub(crate) fn exhibit(one: &str, other: &str, shared: &[&str]) -> Exhibit {
 }
 
 /// Returns an analysis of `models` models that has something of everything.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one value with something of everything"
+)]
 pub(crate) fn analysis(models: usize) -> Analysis {
     let names: Vec<String> = (0..models)
         .map(|n| match n {

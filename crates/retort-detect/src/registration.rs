@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    fn campaign(analysis: Value) -> Campaign {
+    fn campaign(analysis: &Value) -> Campaign {
         serde_json::from_value(json!({
             "id": "c", "purpose": "a test", "models": ["s", "t", "u"],
             "roles": { "suspects": ["s"], "candidates": ["t"], "controls": ["u"] },
@@ -196,7 +196,7 @@ mod tests {
         doubt: Option<&str>,
         expected: Option<&str>,
     ) {
-        let campaign = campaign(analysis);
+        let campaign = campaign(&analysis);
         let mut cast = cast_of(&campaign);
         let mut settings = Settings::default();
         change(&mut cast, &mut settings);

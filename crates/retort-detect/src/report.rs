@@ -149,7 +149,6 @@ mod tests {
 
     #[test]
     fn everything_a_reader_needs_is_there() {
-        std::fs::write("/tmp/h3/report.html", html(&example::analysis(42)).unwrap()).unwrap();
         let page = html(&example::analysis(12)).expect("it renders");
         let needed = [
             "<html lang=\"en\">",

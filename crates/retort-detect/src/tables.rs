@@ -210,9 +210,8 @@ mod tests {
         assert_eq!(pairs(&analysis).expect("written"), bytes, "the same twice");
         let mut file = tempfile::tempfile().expect("a file");
         std::io::Write::write_all(&mut file, &bytes).expect("written");
-        let mut reader = ParquetRecordBatchReaderBuilder::try_new(file)
-            .and_then(parquet::arrow::arrow_reader::ArrowReaderBuilder::build)
-            .expect("it is Parquet");
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).expect("it is Parquet");
+        let mut reader = builder.build().expect("it is Parquet");
         let batch = reader.next().expect("one batch").expect("readable");
         assert_eq!(batch.num_rows(), 5);
         let names: Vec<&str> = COLUMNS.iter().map(|(name, ..)| *name).collect();

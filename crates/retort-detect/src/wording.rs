@@ -91,11 +91,15 @@ pub fn statement(statement: &Statement) -> String {
         Finding::Underpowered(why) => return format!("{question} Underpowered: {why}."),
         Finding::Supported | Finding::NotSupported | Finding::Inconclusive(_) => {}
     }
-    let mut text = format!("{question} {}", weight(statement));
-    if let Finding::Inconclusive(why) = &statement.finding {
-        text.push_str(&format!(" Inconclusive: {why}."));
+    let text = format!("{question} {}", weight(statement));
+    match &statement.finding {
+        Finding::Inconclusive(why) => format!("{text} Inconclusive: {why}."),
+        Finding::Supported
+        | Finding::NotSupported
+        | Finding::NotMeasured(_)
+        | Finding::Underpowered(_)
+        | Finding::ControlSetInsufficient(_) => text,
     }
-    text
 }
 
 /// Returns what the likelihood ratio says, or the p-value where there is no ratio.

@@ -161,7 +161,7 @@ fn cells(canvas: &mut Canvas, field: &Field, level: impl Fn(usize, usize) -> Opt
             }
             let path = &mut paths[level(row, column).unwrap_or(LEVELS)];
             let (x, y) = (number(field.place(column)), number(field.place(row)));
-            path.push_str(&format!("M{x} {y}h{side}v{side}h-{side}z"));
+            path.extend(["M", &x, " ", &y, "h", &side, "v", &side, "h-", &side, "z"]);
         }
     }
     for (level, path) in paths.into_iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use super::svg::{Canvas, at, is, number, ticks};
 use super::text;
-use crate::analysis::{Calibration, Detector, Statement};
+use crate::analysis::{Calibration, Detector, Finding, Interval, Statement};
 use crate::wording;
 
 const WIDTH: f64 = 640.0;
@@ -155,14 +155,11 @@ fn curve(canvas: &mut Canvas, scale: Scale, values: &[f64], class: &str) {
         // The last of a stride, so that the curve ends at no share.
         last = (at + stride - 1).min(count - 1);
         let share = (count - 1 - last) as f64 / count as f64;
-        path.push_str(&format!(
-            "H{}V{}",
-            number(scale.x(values[last])),
-            number(y(share))
-        ));
+        let (x, y) = (number(scale.x(values[last])), number(y(share)));
+        path.extend(["H", &x, "V", &y]);
     }
     debug_assert_eq!(last, count - 1, "the last step ends at no share");
-    path.push_str(&format!("H{}", number(scale.x(scale.high))));
+    path.extend(["H", &number(scale.x(scale.high))]);
     canvas.element("path", &[is("class", class), ("d", path)]);
 }
 
@@ -186,137 +183,130 @@ fn keys(canvas: &mut Canvas, [related, unrelated]: [&str; 2]) {
     }
 }
 
-/// Returns the plot of effects with intervals, against the controls' mean and standard deviation;
-/// nothing when no statement has one.
-pub(super) fn effects(statements: &[&Statement]) -> Option<String> {
-    let with: Vec<_> = statements
-        .iter()
+/// What a line of the plot of effects shows.
+struct Effect<'a> {
+    statement: &'a Statement,
+    label: String,
+    interval: Interval,
+}
+
+impl<'a> Effect<'a> {
+    /// Returns the line of a statement that has an effect against controls.
+    fn of(statement: &'a Statement) -> Option<Self> {
         // Effects of `same` have another scale: permuted labels.
-        .filter(|statement| statement.detector != Detector::Same)
-        .filter_map(|statement| {
-            let effect = statement.effect?;
-            let all = [effect.value, effect.low, effect.high];
-            all.iter()
-                .all(|v| v.is_finite())
-                .then_some((*statement, effect))
-        })
-        .take(EFFECTS)
-        .collect();
-    let low = with.iter().map(|(_, e)| e.low).reduce(f64::min)?.min(-2.0);
-    let high = with.iter().map(|(_, e)| e.high).reduce(f64::max)?.max(2.0);
-    let label = |statement: &Statement| {
+        let interval = statement
+            .effect
+            .filter(|_| statement.detector != Detector::Same)?;
+        let all = [interval.value, interval.low, interval.high];
         let pair = format!("{} · {}", statement.suspect, statement.candidate);
-        format!(
-            "{} · {}",
-            wording::detector(statement.detector),
-            text::cut(&pair, LABEL_CHARS)
-        )
-    };
-    let longest = with
-        .iter()
-        .map(|(s, _)| label(s).chars().count())
-        .max()
-        .unwrap_or(0);
-    let left = longest as f64 * 6.6 + 12.0;
-    let width = left + 460.0;
-    let height = with.len() as f64 * LINE + 44.0;
-    let scale = Scale {
-        low,
-        high,
-        left,
-        width: width - left - RIGHT,
-    };
-    let mut canvas = Canvas::default();
-    let bottom = height - 34.0;
-    let band = scale.x(-2.0);
-    canvas.element(
-        "rect",
-        &[
-            is("class", "band"),
-            at("x", band),
-            at("y", 0.0),
-            at("width", scale.x(2.0) - band),
-            at("height", bottom),
-        ],
-    );
-    for tick in ticks(low, high, 8) {
-        let x = scale.x(tick);
-        line(
-            &mut canvas,
-            if tick == 0.0 { "zero" } else { "grid" },
-            [(x, 0.0), (x, bottom)],
-        );
+        let pair = text::cut(&pair, LABEL_CHARS);
+        all.iter().all(|v| v.is_finite()).then(|| Self {
+            statement,
+            label: format!("{} · {pair}", wording::detector(statement.detector)),
+            interval,
+        })
+    }
+
+    fn draw(&self, canvas: &mut Canvas, scale: Scale, middle: f64) {
         let place = [
-            at("x", x),
-            at("y", bottom + 14.0),
-            is("text-anchor", "middle"),
+            at("x", scale.left - 8.0),
+            at("y", middle + 4.0),
+            is("text-anchor", "end"),
             is("class", "small"),
         ];
-        canvas.text("text", &place, &number(tick));
-    }
-    for (row, (statement, effect)) in with.iter().enumerate() {
-        let middle = row as f64 * LINE + LINE / 2.0;
-        canvas.text(
-            "text",
-            &[
-                at("x", left - 8.0),
-                at("y", middle + 4.0),
-                is("text-anchor", "end"),
-                is("class", "small"),
-            ],
-            &label(statement),
-        );
-        line(
-            &mut canvas,
-            "interval",
-            [
-                (scale.x(effect.low), middle),
-                (scale.x(effect.high), middle),
-            ],
-        );
-        let found = wording::finding(&statement.finding);
-        let told = format!(
-            "{}: {:.2} ({:.2} to {:.2}), {found}",
-            label(statement),
-            effect.value,
-            effect.low,
-            effect.high
-        );
-        let class = if found == "supported" {
+        canvas.text("text", &place, &self.label);
+        let Interval { value, low, high } = self.interval;
+        let ends = [low, high].map(|end| (scale.x(end), middle));
+        line(canvas, "interval", ends);
+        let found = wording::finding(&self.statement.finding);
+        let is_supported = self.statement.finding == Finding::Supported;
+        let class = if is_supported {
             "point supported"
         } else {
             "point"
         };
-        canvas.titled(
-            "circle",
-            &[
-                is("class", class),
-                at("cx", scale.x(effect.value)),
-                at("cy", middle),
-                at("r", 5.0),
-            ],
-            &told,
+        let point = [
+            is("class", class),
+            at("cx", scale.x(value)),
+            at("cy", middle),
+            at("r", 5.0),
+        ];
+        let told = format!(
+            "{}: {value:.2} ({low:.2} to {high:.2}), {found}",
+            self.label
         );
+        canvas.titled("circle", &point, &told);
     }
-    let place = [
-        at("x", left + (width - left) / 2.0),
-        at("y", height - 4.0),
-        is("text-anchor", "middle"),
-        is("class", "small"),
-    ];
-    canvas.text(
-        "text",
-        &place,
-        "standard deviations of the controls above their mean",
-    );
+}
+
+/// Returns the plot of effects with intervals, against the controls' mean and standard deviation;
+/// nothing when no statement has one.
+pub(super) fn effects(statements: &[&Statement]) -> Option<String> {
+    let with = statements
+        .iter()
+        .filter_map(|statement| Effect::of(statement));
+    let with: Vec<Effect<'_>> = with.take(EFFECTS).collect();
+    let low = with.iter().map(|e| e.interval.low).reduce(f64::min)?;
+    let high = with.iter().map(|e| e.interval.high).reduce(f64::max)?;
+    let longest = with.iter().map(|e| e.label.chars().count()).max()?;
+    let left = longest as f64 * 6.6 + 12.0;
+    let width = left + 460.0;
+    let height = with.len() as f64 * LINE + 44.0;
+    let scale = Scale {
+        low: low.min(-2.0),
+        high: high.max(2.0),
+        left,
+        width: width - left - RIGHT,
+    };
+    let mut canvas = Canvas::default();
+    effects_axis(&mut canvas, scale, height);
+    for (row, effect) in with.iter().enumerate() {
+        effect.draw(&mut canvas, scale, row as f64 * LINE + LINE / 2.0);
+    }
     let description = "One line per statement: the effect with its 95 % interval. 0 is the mean of the controls, the band two standard deviations of theirs. Filled points are supported statements. The same figures stand in the table of evidence.";
     Some(canvas.finish((width, height), "Effects against the controls", description))
+}
+
+fn effects_axis(canvas: &mut Canvas, scale: Scale, height: f64) {
+    let bottom = height - 34.0;
+    let (from, to) = (scale.x(-2.0), scale.x(2.0));
+    let band = [
+        is("class", "band"),
+        at("x", from),
+        at("y", 0.0),
+        at("width", to - from),
+        at("height", bottom),
+    ];
+    canvas.element("rect", &band);
+    let mut write = |x: f64, y: f64, text: &str| {
+        let place = [
+            at("x", x),
+            at("y", y),
+            is("text-anchor", "middle"),
+            is("class", "small"),
+        ];
+        canvas.text("text", &place, text);
+    };
+    let middle = scale.left + scale.width / 2.0;
+    write(
+        middle,
+        height - 4.0,
+        "standard deviations of the controls above their mean",
+    );
+    let marks = ticks(scale.low, scale.high, 8);
+    for tick in &marks {
+        write(scale.x(*tick), bottom + 14.0, &number(*tick));
+    }
+    for tick in marks {
+        let x = scale.x(tick);
+        let class = if tick == 0.0 { "zero" } else { "grid" };
+        line(canvas, class, [(x, 0.0), (x, bottom)]);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::Interval;
     use crate::example;
 
     #[test]

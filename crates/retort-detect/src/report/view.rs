@@ -196,16 +196,7 @@ pub(super) fn of(analysis: &Analysis) -> Report {
             .map(|d| decision(analysis, d))
             .collect(),
         decisions_left: analysis.decisions.len().saturating_sub(DECISIONS),
-        teachers: analysis
-            .teachers
-            .iter()
-            .take(DECISIONS)
-            .map(|set| TeacherView {
-                suspect: short(&set.suspect),
-                candidates: lines(&set.candidates),
-                none_of_these: set.none_of_these,
-            })
-            .collect(),
+        teachers: teachers(analysis),
         statements: shown.iter().map(|s| statement(s)).collect(),
         statements_left: analysis.statements.len() - shown.len(),
         effects: plots::effects(&shown).map(Value::from_safe_string),
@@ -225,6 +216,19 @@ pub(super) fn of(analysis: &Analysis) -> Report {
             .collect(),
         snapshot: short(snapshot.map_or("SNAPSHOT", String::as_str)),
     }
+}
+
+fn teachers(analysis: &Analysis) -> Vec<TeacherView> {
+    let sets = analysis
+        .teachers
+        .iter()
+        .take(DECISIONS)
+        .map(|set| TeacherView {
+            suspect: short(&set.suspect),
+            candidates: lines(&set.candidates),
+            none_of_these: set.none_of_these,
+        });
+    sets.collect()
 }
 
 fn short(text: &str) -> String {

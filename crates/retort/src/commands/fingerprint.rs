@@ -100,7 +100,7 @@ fn file_name(model: &str) -> String {
         }
     };
     let slug: String = model.chars().take(80).map(fit).collect();
-    let is_same = slug == model && !slug.starts_with('.');
+    let is_same = slug == model && !slug.is_empty() && !slug.starts_with('.');
     if is_same {
         format!("{slug}.{ENDING}")
     } else {

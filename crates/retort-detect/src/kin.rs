@@ -231,27 +231,29 @@ fn statement(
         ));
     };
     let prompts = fingerprints.prompts_of(suspect, candidate);
-    if prompts == 0 || matrix.get(suspect, candidate).is_none() {
-        let mut statement = none(Finding::NotMeasured(
-            "there is no prompt that both answered and whose answers differ between models"
-                .to_owned(),
-        ));
-        statement.prompts = prompts;
-        return statement;
-    }
     let controls = ground.controls_of(suspect, candidate);
-    let names = controls
+    let names: Vec<String> = controls
         .iter()
         .map(|control| fingerprints.models()[*control].clone())
         .collect();
+    let statistic = matrix.get(suspect, candidate);
     let Some(found) = ground.compare(matrix, (suspect, candidate), &controls) else {
-        let mut statement = none(Finding::ControlSetInsufficient(format!(
-            "{} control models that are strangers to both",
-            controls.len()
-        )));
-        (statement.prompts, statement.controls) = (prompts, names);
-        statement.statistic = matrix.get(suspect, candidate);
-        return statement;
+        let finding = match (prompts, statistic) {
+            (0, _) => Finding::NotMeasured("there is no prompt that both answered".to_owned()),
+            (_, None) if controls.len() >= 2 => {
+                Finding::NotMeasured("the answers do not differ between models".to_owned())
+            }
+            (_, _) => Finding::ControlSetInsufficient(format!(
+                "{} control models that are strangers to both",
+                controls.len()
+            )),
+        };
+        return Statement {
+            statistic,
+            prompts,
+            controls: names,
+            ..none(finding)
+        };
     };
     let jackknife: Vec<f64> = left_out
         .iter()

@@ -29,7 +29,7 @@ struct Comparison {
 }
 
 /// Compares two fingerprints.
-pub(crate) async fn compare(args: Compare) -> Result<u8, Failure> {
+pub(crate) async fn compare(args: &Compare) -> Result<u8, Failure> {
     let suspect = read(&args.suspect)?;
     let mut candidate = read(&args.candidate)?;
     if candidate.model == suspect.model {

@@ -14,7 +14,7 @@ use crate::output::{self, Table, count, line, note};
 pub(super) const ENDING: &str = "fingerprint";
 
 /// Saves the fingerprint of each model.
-pub(crate) async fn fingerprint(context: &Context, args: Fingerprint) -> Result<u8, Failure> {
+pub(crate) async fn fingerprint(context: &Context, args: &Fingerprint) -> Result<u8, Failure> {
     let selection = Selection {
         suites: args.suite.iter().cloned().collect(),
         models: args.model.iter().cloned().collect(),

@@ -11,7 +11,7 @@ use crate::failure::{FAILED, Failure};
 use crate::output::{self, Table, line, note};
 
 /// Runs the benchmark.
-pub(crate) async fn lineage(args: BenchLineage) -> Result<u8, Failure> {
+pub(crate) async fn lineage(args: &BenchLineage) -> Result<u8, Failure> {
     let settings = BenchSettings {
         resamples: usize::try_from(args.resamples).unwrap_or(usize::MAX),
         draws: usize::try_from(args.draws).unwrap_or(usize::MAX),

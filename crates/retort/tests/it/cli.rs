@@ -46,6 +46,7 @@ fn help_of_every_command() {
         &["fingerprint"],
         &["compare"],
         &["dataset"],
+        &["detect"],
         &["dataset", "seal"],
         &["dataset", "show"],
         &["dataset", "export"],

@@ -167,7 +167,7 @@ impl Worker {
         let settler = tokio::spawn(settling);
         let mut services = JoinSet::new();
         services.spawn(flush_when_wanted(Arc::clone(&context)));
-        let client = context.attempter.client.clone();
+        let client = Arc::clone(&context.attempter.client);
         services.spawn(async move { client.measure_lag().await });
         services.spawn(save_paces(Arc::clone(&context)));
         services.spawn(tell::tell(Arc::clone(&context), Arc::clone(&broker)));

@@ -8,8 +8,8 @@
 mod committed;
 mod compact;
 mod flush;
-mod join;
 mod here;
+mod join;
 mod run;
 mod status;
 #[cfg(test)]

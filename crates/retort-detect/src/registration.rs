@@ -190,6 +190,10 @@ mod tests {
     }
 
     #[track_caller]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is written where it is passed"
+    )]
     fn check(
         analysis: Value,
         change: impl FnOnce(&mut Cast, &mut Settings),

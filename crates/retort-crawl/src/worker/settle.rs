@@ -31,9 +31,8 @@ pub(super) async fn settle(
 ) {
     while let Some(batch) = committed.recv().await {
         for records in batch.records().chunks(RECEIPT_RECORDS) {
-            let worker_id = context.attempter.maker.worker_id.clone();
             let receipt = Receipt {
-                worker_id: worker_id.to_string(),
+                worker_id: context.attempter.maker.worker_id.to_string(),
                 records: records.to_vec(),
             };
             deliver(&context, &*broker, &receipt).await;

@@ -238,7 +238,7 @@ async fn carried_out(
     let work = move || {
         let shown = Shown::new();
         let analysis = analyse(&loaded, &question, &settings, &|stage, done, all| {
-            shown.tell(stage, done, all)
+            shown.tell(stage, done, all);
         });
         shown.bar.finish_and_clear();
         analysis

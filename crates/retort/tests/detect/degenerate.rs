@@ -140,9 +140,9 @@ fn replies_of_a_megabyte_are_read_and_cut() {
 fn missing_cells_are_no_evidence() {
     // Every model lacks some prompts; the suspect and its candidate have none in common.
     let has = |m: usize, p: usize| match m {
-        0 => p % 2 == 0,
-        1 => p % 2 == 1,
-        m => (m + p) % 3 != 0,
+        0 => p.is_multiple_of(2),
+        1 => !p.is_multiple_of(2),
+        m => !(m + p).is_multiple_of(3),
     };
     let mut rows = rows(&MANY, 24, |m, p| Some(words(m, p)));
     let at = |model: &str| MANY.iter().position(|name| *name == model).unwrap();

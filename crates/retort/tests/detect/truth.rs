@@ -76,6 +76,7 @@ fn relatives_are_found_and_strangers_are_not() {
 }
 
 /// Returns what was found in the trees of seeds 1 to `trees`, several grown at a time.
+#[expect(clippy::print_stdout, reason = "a long check that is run by hand")]
 fn look_at_all(trees: u64) -> Vec<Found> {
     let hands = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let next = AtomicU64::new(1);

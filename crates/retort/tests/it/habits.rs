@@ -27,7 +27,7 @@ fn a_crawl_becomes_fingerprints_that_can_be_compared() {
     ];
     let output = world.command(&arguments);
     assert_code(&output, 0);
-    let saved: Value = serde_json::from_slice(&output.stdout).expect(&text(&output));
+    let saved: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let names: Vec<&str> = saved
         .as_array()
         .unwrap()
@@ -48,7 +48,7 @@ fn a_crawl_becomes_fingerprints_that_can_be_compared() {
     let compare = ["compare", files[0], files[1], "--pool", "prints", "--json"];
     let output = world.command(&compare);
     assert_code(&output, 0);
-    let found: Value = serde_json::from_slice(&output.stdout).expect(&text(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(found["statement"]["prompts"], 6);
     assert_eq!(
         found["statement"]["finding"]["state"],

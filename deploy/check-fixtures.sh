@@ -15,3 +15,8 @@ fi
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check xllamacpp gguf numpy
 RETORT_SERVERS_PYTHON="$(cd "$venv/bin" && pwd)/python" \
   cargo test --workspace --locked --test fixtures -- --test-threads=1
+
+# The error rates of the detectors on models of known lineage. The tests above built the program.
+pairs=$(mktemp)
+"${CARGO_TARGET_DIR:-target}/debug/retort" bench lineage --data "$RETORT_FIXTURES/data" --output "$pairs"
+rm -f "$pairs"

@@ -6,4 +6,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v timeout >/dev/null || { echo "error: timeout is missing: apt-get install coreutils" >&2; exit 1; }
 cargo test --workspace --locked --test detect --no-run
-timeout 3600 cargo test --workspace --locked --test detect -- --ignored --nocapture relatives_are_found_in_twenty_trees
+LINEAGE_TREES=20 timeout 3600 cargo test --workspace --locked --test detect -- --nocapture relatives_are_found

@@ -157,7 +157,7 @@ impl Session {
                 () = self.wait_lost() => {}
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => {
-                        tracing::warn!(reason, "the broker takes no publications for now");
+                        tracing::warn!(reason, "the broker takes no publications until its alarm ends");
                     }
                     Some(Event::ConnectionUnblocked) => {
                         tracing::info!("the broker takes publications again");

@@ -115,7 +115,7 @@ impl Session {
         Some(consumer.fence())
     }
 
-    /// Returns whether the broker may give the queue to another worker while this session stands.
+    /// Returns whether the broker may give the queue to another worker while this one still holds it.
     pub(super) fn hands_over(&self) -> bool {
         self.place.broker.capabilities().priority_handoff
     }

@@ -66,15 +66,6 @@ fn look(seed: u64, size: Size) -> Found {
     }
 }
 
-#[test]
-fn relatives_are_found_and_strangers_are_not() {
-    let found = look(1, FULL);
-    println!("{found:?}");
-    assert!(found.tuned && found.taught, "{found:?}");
-    assert!(found.doses_in_order, "{found:?}");
-    assert_eq!(found.accusations, Vec::<String>::new());
-}
-
 /// Returns what was found in the trees of seeds 1 to `trees`, several grown at a time.
 #[expect(clippy::print_stdout, reason = "a long check that is run by hand")]
 fn look_at_all(trees: u64) -> Vec<Found> {
@@ -99,19 +90,35 @@ fn look_at_all(trees: u64) -> Vec<Found> {
     found.into_inner().unwrap()
 }
 
+/// One tree, or as many as `LINEAGE_TREES` says; of the first one, everything must hold.
 #[test]
-#[ignore = "twenty crawls: deploy/check-lineage.sh runs it"]
-fn relatives_are_found_in_twenty_trees() {
-    let found = look_at_all(20);
-    let count = |is: fn(&Found) -> bool| found.iter().filter(|found| is(found)).count();
+fn relatives_are_found_and_strangers_are_not() {
+    let trees = std::env::var("LINEAGE_TREES").map_or(1, |trees| trees.parse().unwrap());
+    let found = look_at_all(trees);
+    let count = |is: fn(&Found) -> bool| found.iter().filter(|found| is(found)).count() as u64;
     let tuned = count(|found| found.tuned);
     let taught = count(|found| found.taught);
     let in_order = count(|found| found.doses_in_order);
     let accused = count(|found| !found.accusations.is_empty());
-    println!("fine-tune against its base supported: {tuned} of 20 (goal: 19)");
-    println!("student at dose 100 % supported: {taught} of 20 (goal: 18)");
-    println!("doses in order: {in_order} of 20 (goal: 16)");
-    println!("trees with an accusation among unrelated pairs: {accused} of 20 (goal: at most 2)");
-    assert_eq!(found.len(), 20);
-    assert!(tuned >= 19 && taught >= 18 && in_order >= 16 && accused <= 2);
+    // Of twenty: 19, 18, 16 and 2.
+    let goals = (
+        trees - trees / 20,
+        trees - trees / 10,
+        trees - trees / 5,
+        trees / 10,
+    );
+    println!(
+        "fine-tune against its base supported: {tuned} of {trees} (goal: {})",
+        goals.0
+    );
+    println!(
+        "student at dose 100 % supported: {taught} of {trees} (goal: {})",
+        goals.1
+    );
+    println!("doses in order: {in_order} of {trees} (goal: {})", goals.2);
+    println!(
+        "trees with an accusation among unrelated pairs: {accused} (goal: at most {})",
+        goals.3
+    );
+    assert!(tuned >= goals.0 && taught >= goals.1 && in_order >= goals.2 && accused <= goals.3);
 }

@@ -171,7 +171,7 @@ fn check_shows_what_is_sent_without_the_key() {
 fn check_compares_announced_limits_with_configured_ones() {
     let world = World::new(json!({ "providers": [{
         "name": "p",
-        "limits": { "requests_per_minute": 120, "announce": "azure" },
+        "limits": { "requests_per_minute": 120, "burst": 8, "announce": "azure" },
         "models": [{ "name": "m" }],
     }] }));
     world.campaign(&["m"], 1, 1, json!({}));

@@ -13,11 +13,22 @@
     reason = "the shared world of whole-program tests holds more than each of them needs"
 )]
 
+#[path = "../../../retort-dataset/tests/support/s3.rs"]
+mod s3;
 #[path = "../support/world.rs"]
 mod support;
 
+mod broker;
+mod ends;
 mod faults;
+mod inside;
 mod limits;
+mod links;
+mod messages;
+mod outage;
 mod plain;
 mod processes;
 mod rabbit;
+mod rules;
+mod side_by_side;
+mod storage;

@@ -15,14 +15,18 @@ const SAMPLES: usize = 600;
 
 /// What an owner that loses its broker can no longer acknowledge: what it asked while its lease lasts and
 /// until the broker finds out, what waits for a flush, what is in the air.
-const UNACKNOWLEDGED_S: u64 = 5 + 2 + 1;
+const UNACKNOWLEDGED_S: u64 = LEASE_S + 2 + 1;
+
+/// How long an owner goes on without a word from its broker.
+const LEASE_S: u64 = 5;
 
 static WORLDS: SideBySide = SideBySide::new(&[
     ("cut", || survives(Mode::Cut, 1)),
     ("half-open", || survives(Mode::Blackhole, 20)),
     ("orphaned", || survives(Mode::Orphan, 15)),
     ("slow", || survives(Mode::Slow, 10)),
-    ("one byte per second", || survives(Mode::Throttle, 20)),
+    // Long enough for the worker to give its session up.
+    ("one byte per second", || survives(Mode::Throttle, 50)),
 ]);
 
 fn survives(mode: Mode, seconds: u64) {
@@ -38,7 +42,9 @@ fn survives(mode: Mode, seconds: u64) {
     fleet.wait_for_served(40);
     let _next = fleet.worker("w1");
     std::thread::sleep(Duration::from_secs(2));
+    let before = fleet.served();
     broken_for(&proxy, mode, Duration::from_secs(seconds));
+    let meanwhile = fleet.served() - before;
     if mode != Mode::Slow {
         fleet.wait_for("the worker to come back", |fleet| {
             let log = fleet.log("w0");
@@ -47,7 +53,9 @@ fn survives(mode: Mode, seconds: u64) {
     }
     let asked = fleet.sealed("test", SAMPLES);
     let (peak, twice) = (fleet.peak(), fleet.paid_twice());
-    println!("{mode:?}: {peak} requests within the busiest second, {asked} in all, {twice} twice");
+    println!(
+        "{mode:?}: {peak} requests within the busiest second, {asked} in all, {twice} twice, {meanwhile} while it lasted"
+    );
     // Two owners would ask twice as many; a busy machine counts some of one second in the next.
     assert!(
         peak <= PER_SECOND * 3 / 2 + 3,
@@ -59,6 +67,10 @@ fn survives(mode: Mode, seconds: u64) {
         "{twice} asked twice"
     );
     assert!(asked <= fleet.served(), "{asked} of {}", fleet.served());
+    if mode == Mode::Throttle {
+        let least = PER_SECOND * (LEASE_S + 3);
+        assert!(meanwhile > least, "nobody took the domain over");
+    }
     owner.signal("TERM");
     assert_eq!(owner.end(), Some(0), "{}", fleet.logs());
 }

@@ -162,7 +162,8 @@ impl Fleet {
             env!("CARGO_BIN_EXE_retort")
         );
         command.args(["-c", &script, "retort"]);
-        self.start_as(command, "worker", name, &self.url, &[])
+        let listen = ["--listen", "127.0.0.1:0"];
+        self.start_as(command, "worker", name, &self.url, &listen)
     }
 
     fn start_as(

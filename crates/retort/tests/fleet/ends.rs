@@ -4,6 +4,7 @@ use retort_sim::FaultSpec;
 use serde_json::{Value, json};
 
 use crate::processes::Fleet;
+use crate::side_by_side::worlds;
 
 const IN_FLIGHT: usize = 4;
 
@@ -55,25 +56,6 @@ fn parks(vhost: &str, fault: FaultSpec, outcome: &str) {
     println!("{vhost}: {answered} answered, {in_vain} asked in vain, {ended} not asked");
 }
 
-#[test]
-fn a_revoked_key_parks_its_domain_and_the_campaign_says_so() {
-    parks("revoked-401", FaultSpec::status(401), "unauthorized");
-}
-
-#[test]
-fn a_forbidden_account_parks_its_domain_and_the_campaign_says_so() {
-    parks("forbidden-403", FaultSpec::status(403), "unauthorized");
-}
-
-#[test]
-fn an_exhausted_quota_parks_its_domain_and_the_campaign_says_so() {
-    let fault = FaultSpec {
-        code: Some("insufficient_quota".to_owned()),
-        ..FaultSpec::status(429)
-    };
-    parks("quota", fault, "quota_exhausted");
-}
-
 fn spends(vhost: &str, budget: Value, reason: &str) -> Fleet {
     let fleet = fleet(vhost);
     let path = fleet.world.path("models.yaml");
@@ -108,33 +90,49 @@ fn spends(vhost: &str, budget: Value, reason: &str) -> Fleet {
     fleet
 }
 
-#[test]
-fn a_budget_of_requests_is_exceeded_by_what_is_in_flight_at_most() {
-    let reason = "the budget of 120 requests is used up";
-    let fleet = spends("budget-requests", json!({ "requests": 120 }), reason);
-    let most = 120 + 2 * IN_FLIGHT as u64;
-    assert!((100..=most).contains(&fleet.served()), "{}", fleet.served());
-    println!("{} requests of a budget of 120", fleet.served());
-}
+worlds! {
+    fn a_revoked_key_parks_its_domain_and_the_campaign_says_so() {
+        parks("revoked-401", FaultSpec::status(401), "unauthorized");
+    }
 
-#[test]
-fn a_budget_of_dollars_is_exceeded_by_what_is_in_flight_at_most() {
-    let fleet = spends(
-        "budget-usd",
-        json!({ "usd": 2.0 }),
-        "the budget of 2 USD is used up",
-    );
-    let folder = fleet.snapshot("test").join("attempts");
-    let rows = crate::support::read_table(&folder, &["cost_usd"]);
-    let costs: Vec<f64> = rows
-        .iter()
-        .filter_map(|row| row["cost_usd"].as_f64())
-        .collect();
-    let (spent, dearest) = (
-        costs.iter().sum::<f64>(),
-        costs.iter().fold(0.0, |a: f64, b| a.max(*b)),
-    );
-    let most = dearest.mul_add(2.0 * IN_FLIGHT as f64, 2.0);
-    assert!(spent > 1.0 && spent <= most, "spent {spent} USD");
-    println!("{spent:.3} USD of a budget of 2");
+    fn a_forbidden_account_parks_its_domain_and_the_campaign_says_so() {
+        parks("forbidden-403", FaultSpec::status(403), "unauthorized");
+    }
+
+    fn an_exhausted_quota_parks_its_domain_and_the_campaign_says_so() {
+        let fault = FaultSpec {
+            code: Some("insufficient_quota".to_owned()),
+            ..FaultSpec::status(429)
+        };
+        parks("quota", fault, "quota_exhausted");
+    }
+
+    fn a_budget_of_requests_is_exceeded_by_what_is_in_flight_at_most() {
+        let reason = "the budget of 120 requests is used up";
+        let fleet = spends("budget-requests", json!({ "requests": 120 }), reason);
+        let most = 120 + 2 * IN_FLIGHT as u64;
+        assert!((100..=most).contains(&fleet.served()), "{}", fleet.served());
+        println!("{} requests of a budget of 120", fleet.served());
+    }
+
+    fn a_budget_of_dollars_is_exceeded_by_what_is_in_flight_at_most() {
+        let fleet = spends(
+            "budget-usd",
+            json!({ "usd": 2.0 }),
+            "the budget of 2 USD is used up",
+        );
+        let folder = fleet.snapshot("test").join("attempts");
+        let rows = crate::support::read_table(&folder, &["cost_usd"]);
+        let costs: Vec<f64> = rows
+            .iter()
+            .filter_map(|row| row["cost_usd"].as_f64())
+            .collect();
+        let (spent, dearest) = (
+            costs.iter().sum::<f64>(),
+            costs.iter().fold(0.0, |a: f64, b| a.max(*b)),
+        );
+        let most = dearest.mul_add(2.0 * IN_FLIGHT as f64, 2.0);
+        assert!(spent > 1.0 && spent <= most, "spent {spent} USD");
+        println!("{spent:.3} USD of a budget of 2");
+    }
 }

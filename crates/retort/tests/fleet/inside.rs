@@ -33,10 +33,28 @@ pub(crate) struct Inside {
 impl Fleet {
     /// Starts a worker that reaches the broker at `address`.
     pub(crate) fn worker_inside(&self, name: &str, address: SocketAddr, kept: Kept) -> Inside {
-        self.runtime.block_on(self.begin(name, address, kept))
+        let clock = Arc::new(TestClock);
+        self.runtime
+            .block_on(self.begin(name, address, kept, clock))
     }
 
-    async fn begin(&self, name: &str, address: SocketAddr, kept: Kept) -> Inside {
+    /// Starts a worker that keeps every rule and has this time of day.
+    pub(crate) fn worker_with(&self, name: &str, clock: Arc<dyn WallClock>) -> Inside {
+        let kept = Kept {
+            fence: true,
+            grace: true,
+        };
+        self.runtime
+            .block_on(self.begin(name, self.rabbit.address, kept, clock))
+    }
+
+    async fn begin(
+        &self,
+        name: &str,
+        address: SocketAddr,
+        kept: Kept,
+        clock: Arc<dyn WallClock>,
+    ) -> Inside {
         let mut settings = AmqpSettings::default();
         settings.url = self.url_at(address).parse().unwrap();
         settings.heartbeat = HumanDuration(HEARTBEAT);
@@ -45,7 +63,6 @@ impl Fleet {
         }
         let broker = AmqpBroker::start(settings).unwrap();
         broker.connected().await.unwrap();
-        let clock: Arc<dyn WallClock> = Arc::new(TestClock);
         let catalog = std::fs::read_to_string(self.world.path("models.yaml")).unwrap();
         let catalog = retort_plan::parse_catalog(&catalog, "models.yaml").unwrap();
         let models: Vec<_> = catalog.models.keys().cloned().collect();

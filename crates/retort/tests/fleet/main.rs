@@ -19,6 +19,7 @@ mod s3;
 mod support;
 
 mod broker;
+mod clock;
 mod ends;
 mod faults;
 mod inside;
@@ -32,3 +33,15 @@ mod rabbit;
 mod rules;
 mod side_by_side;
 mod storage;
+
+/// Worlds that are lived through side by side, the longest first.
+const WORLDS: &[&[side_by_side::World]] = &[
+    links::WORLDS,
+    rules::WORLDS,
+    broker::WORLDS,
+    faults::WORLDS,
+    messages::WORLDS,
+    storage::WORLDS,
+    ends::WORLDS,
+    clock::WORLDS,
+];

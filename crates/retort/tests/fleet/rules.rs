@@ -13,53 +13,13 @@ use serde_json::json;
 use crate::inside::Kept;
 use crate::limits::{BURST, PER_SECOND, peak_max};
 use crate::processes::Fleet;
-use crate::side_by_side::SideBySide;
+use crate::side_by_side::worlds;
 use crate::support::{assert_code, text};
 
 /// How long the owner is left alone: its client notices after two heartbeats.
 const ALONE: Duration = Duration::from_secs(15);
 
 const SAMPLES: u64 = 1_000;
-
-static WORLDS: SideBySide = SideBySide::new(&[
-    ("kept", || {
-        let peak = orphan(
-            "rules-kept",
-            Kept {
-                fence: true,
-                grace: true,
-            },
-        );
-        assert!(peak <= peak_max(), "{peak} requests within a second");
-    }),
-    ("no fence", || {
-        exceeds(
-            "rules-no-fence",
-            Kept {
-                fence: false,
-                grace: true,
-            },
-        );
-    }),
-    ("no grace", || {
-        exceeds(
-            "rules-no-grace",
-            Kept {
-                fence: true,
-                grace: false,
-            },
-        );
-    }),
-    ("neither", || {
-        exceeds(
-            "rules-neither",
-            Kept {
-                fence: false,
-                grace: false,
-            },
-        );
-    }),
-]);
 
 fn exceeds(vhost: &str, kept: Kept) {
     let peak = orphan(vhost, kept);
@@ -98,24 +58,24 @@ fn orphan(vhost: &str, kept: Kept) -> u64 {
     peak
 }
 
-#[test]
-fn fence_and_grace_hold_the_limit_of_an_orphaned_owner() {
-    WORLDS.check("kept");
-}
+worlds! {
+    fn fence_and_grace_hold_the_limit_of_an_orphaned_owner() {
+        let kept = Kept { fence: true, grace: true };
+        let peak = orphan("rules-kept", kept);
+        assert!(peak <= peak_max(), "{peak} requests within a second");
+    }
 
-#[test]
-fn without_the_fence_the_limit_is_exceeded() {
-    WORLDS.check("no fence");
-}
+    fn without_the_fence_the_limit_is_exceeded() {
+        exceeds("rules-no-fence", Kept { fence: false, grace: true });
+    }
 
-#[test]
-fn without_the_grace_the_limit_is_exceeded() {
-    WORLDS.check("no grace");
-}
+    fn without_the_grace_the_limit_is_exceeded() {
+        exceeds("rules-no-grace", Kept { fence: true, grace: false });
+    }
 
-#[test]
-fn with_neither_fence_nor_grace_the_limit_is_exceeded() {
-    WORLDS.check("neither");
+    fn with_neither_fence_nor_grace_the_limit_is_exceeded() {
+        exceeds("rules-neither", Kept { fence: false, grace: false });
+    }
 }
 
 #[test]

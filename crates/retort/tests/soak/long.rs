@@ -1,7 +1,8 @@
 //! One fault that lasts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use retort_broker::testkit::Mode;
 use serde_json::json;
 
 use crate::outage::outage;
@@ -38,6 +39,45 @@ fn an_owner_stands_still_for_a_minute() {
         &format!(
             "1,800 of 1,800 rows, {twice} asked twice; {meanwhile} asked by the follower meanwhile; {peak} \
              requests within the busiest second of {PER_SECOND}"
+        ),
+    );
+}
+
+/// A connection that carries a byte per second does not end by itself: heartbeats pass.
+#[test]
+fn a_link_of_one_byte_per_second_loses_its_domain() {
+    const PER_SECOND: u64 = 20;
+    const LASTS: Duration = Duration::from_mins(4);
+    let limits = json!({ "requests_per_minute": PER_SECOND * 60 });
+    let fleet = Fleet::new("byte", &[limits], 50);
+    let _coordinator = fleet.coordinator("c0");
+    let (_owner, proxy) = fleet.worker_behind("w0");
+    fleet.submit("test", 120, 10);
+    fleet.wait_for_served(100);
+    let _follower = fleet.worker("w1");
+    std::thread::sleep(Duration::from_secs(3));
+    let (before, begun) = (fleet.served(), Instant::now());
+    proxy.set(Mode::Throttle);
+    // The owner goes on for as long as its lease.
+    let own = PER_SECOND * 8;
+    while fleet.served() < before + own && begun.elapsed() < LASTS {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let followed = begun.elapsed();
+    assert!(followed < LASTS, "nobody followed\n{}", fleet.logs());
+    proxy.set(Mode::Pass);
+    fleet.sealed("test", 1_200);
+    let (peak, twice) = (fleet.peak(), fleet.paid_twice());
+    assert!(
+        peak <= peak_max(PER_SECOND),
+        "{peak} requests within a second"
+    );
+    assert!(twice <= PER_SECOND * 8, "{twice} asked twice");
+    told(
+        "6 one byte per second",
+        &format!(
+            "1,200 of 1,200 rows, {twice} asked twice; another worker had the domain after {followed:.0?}; \
+             {peak} requests within the busiest second of {PER_SECOND}"
         ),
     );
 }

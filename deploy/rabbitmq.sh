@@ -2,9 +2,11 @@
 # A private RabbitMQ for tests, beside whatever else runs on this machine: own node name, own ports on
 # the loopback interface, own data. RETORT_RABBITMQ names the folder that holds all of it.
 #   deploy/rabbitmq.sh start         starts it, or starts it again; returns when it serves
+#   deploy/rabbitmq.sh join FOLDER   starts it as one more node of the cluster of the instance in FOLDER
 #   deploy/rabbitmq.sh url           prints its URL, without a virtual host
 #   deploy/rabbitmq.sh ctl ARGS…     rabbitmqctl
 #   deploy/rabbitmq.sh kill          ends it as a crash does (kill -9); data stay
+#   deploy/rabbitmq.sh freeze, thaw  lets it stand still, and go on
 #   deploy/rabbitmq.sh stop          ends it, by its process id
 # Ports and data survive kill and stop; whoever made the folder removes it.
 set -euo pipefail
@@ -29,21 +31,25 @@ free_port() { # Below the range that systems give to clients.
   return 1
 }
 
-create() {
+create() { # folder of the instance to join, if any
   mkdir -p "$folder/home" "$folder/data" "$folder/log"
   cat >"$folder/ports.new" <<ENV
 port=$(free_port)
-epmd=$(free_port)
+epmd=$(if [ -n "${1:-}" ]; then sed -n 's/^epmd=//p' "$1/ports"; else free_port; fi)
 dist=$(free_port)
+peer=${1:-}
 ENV
+  # Nodes of a cluster share names and a secret.
+  if [ -n "${1:-}" ]; then cp -p "$1/home/.erlang.cookie" "$folder/home/"; fi
   printf 'log.console = false\nlog.file.level = warning\nvm_memory_high_watermark.absolute = 1GB\ndisk_free_limit.absolute = 50MB\n' >"$folder/rabbitmq.conf"
   echo '[].' >"$folder/enabled_plugins"
   : >"$folder/none"
   mv "$folder/ports.new" "$folder/ports"
 }
 
-[ -f "$folder/ports" ] || { [ "${1:-}" = start ] && create; } ||
+[ -f "$folder/ports" ] || { [ "${1:-}" = start ] && create; } || { [ "${1:-}" = join ] && create "$2"; } ||
   { echo "error: $folder holds no instance: start it first" >&2; exit 1; }
+peer=
 # shellcheck source=/dev/null
 . "$folder/ports"
 export HOME="$folder/home"
@@ -69,7 +75,7 @@ gone() { # pid file
 }
 
 start() {
-  if ! alive "$folder/epmd.pid"; then
+  if [ -z "$peer" ] && ! alive "$folder/epmd.pid"; then
     epmd -address 127.0.0.1 -port "$epmd" </dev/null >"$folder/log/epmd" 2>&1 &
     echo $! >"$folder/epmd.pid"
   fi
@@ -88,17 +94,30 @@ start() {
   return 1
 }
 
+ctl() { "$bin/rabbitmqctl" -q "$@"; }
+
+join() {
+  start
+  ctl stop_app
+  ctl reset
+  ctl join_cluster "retort-$(sed -n 's/^port=//p' "$peer/ports")@localhost"
+  ctl start_app
+}
+
 case "${1:-}" in
   start) start ;;
+  join) join ;;
   url) echo "amqp://guest:guest@127.0.0.1:$port" ;;
   ctl)
     shift
-    exec "$bin/rabbitmqctl" -q "$@"
+    ctl "$@"
     ;;
   kill)
     alive "$folder/pid" && kill -9 "$(cat "$folder/pid")"
     gone "$folder/pid"
     ;;
+  freeze) kill -STOP "$(cat "$folder/pid")" ;;
+  thaw) kill -CONT "$(cat "$folder/pid")" ;;
   stop)
     for pid in "$folder/pid" "$folder/epmd.pid"; do
       alive "$pid" && kill -TERM "$(cat "$pid")"
@@ -106,7 +125,7 @@ case "${1:-}" in
     done
     ;;
   *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

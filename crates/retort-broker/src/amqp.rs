@@ -46,9 +46,8 @@ use crate::{
     Queue, Subscription, Topic,
 };
 
-/// Largest dead letter that is published, in bytes: `RabbitMQ` 4 takes messages up to 16 MiB. One
-/// that grew beyond in its envelope stays where it is, until the broker itself gives it up and
-/// moves it as it is.
+/// Largest dead letter that is published, in bytes: `RabbitMQ` 4 takes messages up to 16 MiB. Of a
+/// message that grew beyond in its envelope the beginning is kept.
 const LETTER_MAX_BYTES: usize = 15 * 1024 * 1024;
 
 /// How often a message that the broker refused to store is offered again.
@@ -122,10 +121,9 @@ impl AmqpBroker {
 
     /// Stores a dead letter; its envelope may be larger than a message may be.
     async fn bury(&self, letter: &DeadLetter) -> Result<(), BrokerError> {
-        let message = letter.to_message();
+        let mut message = letter.to_message();
         if message.body.len() > LETTER_MAX_BYTES {
-            let (id, size_bytes) = (message.id, message.body.len());
-            return Err(BrokerError::TooLarge { id, size_bytes });
+            message = letter.cut().to_message();
         }
         self.store(&Queue::Dead, message).await
     }

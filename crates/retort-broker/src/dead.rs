@@ -16,6 +16,12 @@ pub const DEAD_KIND: &str = "retort.dead.v1";
 /// Longest reason of a dead letter, in bytes; enough for an error with its causes.
 pub const REASON_MAX_BYTES: usize = 1_024;
 
+/// How much is kept of a message whose letter would be too large, in bytes: enough to see what it is.
+const BEGINNING_BYTES: usize = 64 * 1024;
+
+/// Room for the words that a message was cut, in bytes.
+const CUT_REASON_BYTES: usize = 128;
+
 /// A message, where it came from and why it died.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -78,6 +84,22 @@ impl DeadLetter {
             reason,
             message,
         }
+    }
+
+    /// Returns a letter of the beginning of its message, whose reason tells how long that was.
+    #[must_use]
+    pub(crate) fn cut(&self) -> Self {
+        let whole = self.message.body.len();
+        let kept = whole.min(BEGINNING_BYTES);
+        let most = REASON_MAX_BYTES - CUT_REASON_BYTES;
+        let end = self.reason.floor_char_boundary(most);
+        let reason = self.reason.get(..end).unwrap_or_default();
+        let reason = format!("{reason}; of its {whole} bytes the first {kept} are kept");
+        let message = Message {
+            body: self.message.body.slice(..kept),
+            ..self.message.clone()
+        };
+        Self::new(self.queue.clone(), &reason, message)
     }
 
     /// Returns the letter as a message for [`Queue::Dead`], under the id of its message.
@@ -183,6 +205,19 @@ mod tests {
         assert_eq!(letter.reason.len(), REASON_MAX_BYTES);
         let letter = DeadLetter::new(Queue::Dead, &format!("x{}", "é".repeat(1_000)), message(""));
         assert_eq!(letter.reason.len(), REASON_MAX_BYTES - 1);
+    }
+
+    #[test]
+    fn a_cut_letter_tells_so() {
+        let long = "é".repeat(REASON_MAX_BYTES);
+        for reason in ["not a sample", &long] {
+            let body = vec![0xff; 8 * 1024 * 1024];
+            let letter = DeadLetter::new(Queue::Receipts, reason, message(body)).cut();
+            assert_eq!(letter.message.body.len(), BEGINNING_BYTES);
+            assert_eq!(letter.message.id, "7");
+            let told = "; of its 8388608 bytes the first 65536 are kept";
+            assert!(letter.reason.ends_with(told), "{}", letter.reason);
+        }
     }
 
     #[test]

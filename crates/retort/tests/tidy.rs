@@ -169,3 +169,66 @@ fn every_crate_keeps_the_workspace_lints() {
         );
     }
 }
+
+/// Faults that a fleet must survive.
+const FAULTS: usize = 22;
+
+#[test]
+fn each_fault_has_the_tests_that_the_page_names() {
+    let page = crates_dir().join("../docs/fleet.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let table = page
+        .split("## Faults")
+        .nth(1)
+        .expect("the page has a table");
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let mut numbers = Vec::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let Ok(number) = cells[1].parse::<usize>() else {
+            continue;
+        };
+        numbers.push(number);
+        let named: Vec<&str> = cells[4].split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "fault {number} has no test");
+        for test in named {
+            let (file, name) = test.split_once("::").expect("file::name");
+            let text = std::fs::read_to_string(crates_dir().join(file));
+            let text = text.unwrap_or_else(|error| panic!("fault {number}: `{file}`: {error}"));
+            let place = text.find(&format!("fn {name}()"));
+            let place = place.unwrap_or_else(|| panic!("fault {number}: no `{test}`"));
+            let before: Vec<&str> = text.split_at(place).0.lines().rev().take(2).collect();
+            let is_test = before.iter().any(|line| line.contains("test"));
+            assert!(
+                is_test || text.contains("\nworlds! {"),
+                "fault {number}: `{test}` is not a test"
+            );
+        }
+    }
+    assert_eq!(numbers, (1..=FAULTS).collect::<Vec<_>>());
+}
+
+/// Rules that tests switch off are out of reach of the binary: it never names what does so, and is not
+/// built with the feature that has it.
+#[test]
+fn the_binary_switches_no_rule_off() {
+    let crates = crates_dir();
+    let manifest = std::fs::read_to_string(crates.join("retort/Cargo.toml")).unwrap();
+    let manifest: toml::Table = toml::from_str(&manifest).unwrap();
+    let broker = &manifest["dependencies"]["retort-broker"];
+    assert_eq!(broker.get("features"), None, "a feature is in the binary");
+    let tests = Path::new("tests");
+    for path in sources() {
+        let own = path.strip_prefix(&crates).unwrap();
+        let is_test = own
+            .components()
+            .any(|part| part.as_os_str() == tests.as_os_str());
+        if is_test || !own.starts_with("retort/src") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for switch in ["without_fence", "start_by", "Rules"] {
+            assert!(!text.contains(switch), "{} uses {switch}", own.display());
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::fence::{LEASE, Lease, PROBE_EVERY};
+use super::fence::{LEASE, Lease, PROBE_EVERY, SILENT_MAX};
 use super::session::{CLOSE_MAX, Session};
 use super::{AmqpBroker, incoming};
 use crate::{AckError, Acker, Consumer, DeadLetter, Delivery, Fence, Live, Message, Queue, Settle};
@@ -178,19 +178,22 @@ impl Pump {
     /// Works until the consumer is closed, the broker cancels it, or the session is lost.
     async fn work(&mut self, consumer: &mut lapin::Consumer) {
         let mut probe: OptionFuture<_> = None.into();
-        let mut probing = false;
+        // When the question was sent that has no answer yet.
+        let mut asked: Option<Instant> = None;
         // A delivery that came when there was no fresh sign, with its place in line.
         let mut waiting: Option<Received> = None;
         loop {
             let due = self.standing.lease.age(Instant::now());
             let due = tokio::time::sleep(PROBE_EVERY.saturating_sub(due));
-            let wanted = self.standing.fenced && !probing && self.standing.holds_work();
+            let wanted = self.standing.fenced && asked.is_none() && self.standing.holds_work();
+            let silent = asked.map_or(Duration::ZERO, |asked| asked.elapsed());
+            let silent = tokio::time::sleep(SILENT_MAX.saturating_sub(silent));
             tokio::select! {
                 biased;
                 _ = self.stopped.recv() => return,
                 () = self.standing.session.wait_lost() => return,
-                Some(answer) = &mut probe, if probing => {
-                    probing = false;
+                Some(answer) = &mut probe, if asked.is_some() => {
+                    asked = None;
                     let Ok(sent) = answer else { return };
                     self.standing.lease.renew(sent);
                     if let Some(received) = waiting.take() {
@@ -198,8 +201,12 @@ impl Pump {
                     }
                 }
                 () = due, if wanted => {
+                    asked = Some(Instant::now());
                     probe = Some(self.standing.probe()).into();
-                    probing = true;
+                }
+                () = silent, if asked.is_some() => {
+                    tracing::warn!(queue = %self.queue, "the broker does not answer; its session is given up");
+                    return self.standing.session.give_up();
                 }
                 received = consumer.next(), if waiting.is_none() => {
                     let Some(Ok(received)) = received else { return };

@@ -11,6 +11,11 @@ pub(super) const LEASE: Duration = Duration::from_secs(5);
 /// How often a consumer that holds work asks for a sign.
 pub(super) const PROBE_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a question may go without an answer: a broker that is not heard for so long, though its
+/// connection stands, is given up, so that its work goes to whoever hears it. Longer than two heartbeats,
+/// after which a silent connection ends by itself.
+pub(super) const SILENT_MAX: Duration = Duration::from_secs(30);
+
 /// How long a publication may wait for its confirmation: a broker that answers but stores nothing
 /// has lost its majority.
 const CONFIRM_MAX: Duration = Duration::from_secs(10);

@@ -14,6 +14,12 @@ use tokio::task::{JoinHandle, JoinSet};
 /// Bytes moved at a time.
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// Bytes moved at a time over a slow connection.
+const SLOW_BYTES: usize = 1024;
+
+/// Wait after them: 32 KiB per second.
+const SLOW_EVERY: Duration = Duration::from_micros(31_250);
+
 /// What the proxy does to every connection, old and new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -24,8 +30,26 @@ pub enum Mode {
     /// Keeps connections open and passes nothing on, not even their end: half-open. What was sent
     /// meanwhile arrives once the mode is `Pass` again.
     Blackhole,
+    /// Ends connections on the side of the target, and keeps them open and silent on the side of the
+    /// client, which hears of it once the mode is another one. New ones wait for that, too.
+    Orphan,
+    /// Passes on 32 KiB per second in each direction.
+    Slow,
     /// Passes on one byte per second in each direction.
     Throttle,
+}
+
+impl Mode {
+    /// Returns how many bytes pass at a time, and how long each of these takes.
+    const fn pace(self) -> (usize, Duration) {
+        match self {
+            Self::Slow => (SLOW_BYTES, SLOW_EVERY),
+            Self::Throttle => (1, Duration::from_secs(1)),
+            Self::Pass | Self::Cut | Self::Blackhole | Self::Orphan => {
+                (BUFFER_BYTES, Duration::ZERO)
+            }
+        }
+    }
 }
 
 /// A proxy on the loopback interface, which ends when it is dropped.
@@ -129,17 +153,27 @@ async fn connect(
     let Ok(mut server) = TcpStream::connect(target).await else {
         return;
     };
+    let mut watched = mode.clone();
     let (client_reads, client_writes) = client.split();
     let (server_reads, server_writes) = server.split();
     tokio::select! {
-        _ = pass(client_reads, server_writes, mode.clone(), &counts.passed) => {}
-        _ = pass(server_reads, client_writes, mode, &counts.passed) => {}
+        _ = pass(client_reads, server_writes, mode.clone(), &counts.passed) => return,
+        _ = pass(server_reads, client_writes, mode.clone(), &counts.passed) => return,
+        () = becomes(&mut watched, |mode| mode == Mode::Orphan) => {}
     }
+    drop(server);
+    becomes(&mut mode, |mode| mode != Mode::Orphan).await;
+}
+
+/// Waits for a mode, or for the end of the proxy.
+async fn becomes(mode: &mut watch::Receiver<Mode>, wanted: impl Fn(Mode) -> bool) {
+    drop(mode.wait_for(|mode| wanted(*mode)).await);
 }
 
 /// Waits until bytes may pass; false when the connection ends instead.
 async fn passing(mode: &mut watch::Receiver<Mode>) -> bool {
-    let decided = mode.wait_for(|mode| *mode != Mode::Blackhole).await;
+    let decided = mode.wait_for(|mode| !matches!(mode, Mode::Blackhole | Mode::Orphan));
+    let decided = decided.await;
     decided.is_ok_and(|mode| *mode != Mode::Cut)
 }
 
@@ -151,8 +185,7 @@ async fn pass(
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     while passing(&mut mode).await {
-        let slow = *mode.borrow_and_update() == Mode::Throttle;
-        let room = if slow { 1 } else { BUFFER_BYTES };
+        let (room, takes) = mode.borrow_and_update().pace();
         let read = tokio::select! {
             read = from.read(&mut buffer[..room]) => read?,
             changed = mode.changed() => match changed {
@@ -166,9 +199,9 @@ async fn pass(
         }
         to.write_all(&buffer[..read]).await?;
         passed.fetch_add(read as u64, Ordering::Relaxed);
-        if slow {
+        if !takes.is_zero() {
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = tokio::time::sleep(takes) => {}
                 _ = mode.changed() => {}
             }
         }
@@ -231,5 +264,41 @@ mod tests {
         assert_eq!(proxy.accepted(), 1);
         // Three went there and back, the fourth perhaps.
         assert!((6..=8).contains(&proxy.passed_bytes()));
+    }
+
+    #[tokio::test]
+    async fn an_orphan_hears_nothing_until_the_way_is_free() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let target = listener.local_addr().unwrap();
+        let proxy = FaultProxy::start(target).await.unwrap();
+        let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+        let (mut server, _) = timeout(SOON, listener.accept()).await.unwrap().unwrap();
+        proxy.set(Mode::Orphan);
+        let ended = timeout(SOON, server.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "the target does not hear of it");
+        client.write_all(b"a").await.unwrap();
+        let mut byte = [0; 1];
+        assert!(timeout(QUIET, client.read(&mut byte)).await.is_err());
+        proxy.set(Mode::Pass);
+        let ended = timeout(SOON, client.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "the client never hears of it");
+    }
+
+    #[tokio::test]
+    async fn a_slow_connection_takes_its_time() {
+        const BYTES: usize = 8 * SLOW_BYTES;
+        let proxy = FaultProxy::start(echo().await).await.unwrap();
+        proxy.set(Mode::Slow);
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        let begun = std::time::Instant::now();
+        stream.write_all(&[1; BYTES]).await.unwrap();
+        let mut back = vec![0; BYTES];
+        timeout(SOON, stream.read_exact(&mut back))
+            .await
+            .unwrap()
+            .unwrap();
+        // The last piece needs no wait after it.
+        let least = SLOW_EVERY * 7;
+        assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
     }
 }

@@ -1,10 +1,10 @@
-//! Tells what became durable, then acknowledges it: never the other way round.
+//! Tells what became durable, then acknowledges it: nothing is acknowledged before it is durable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use retort_broker::{Broker, Queue};
+use retort_broker::{Broker, Health, Queue};
 use retort_dataset::writer::{Committed, CommittedRecord};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -23,19 +23,29 @@ const RECEIPT_PAUSE: Duration = Duration::from_secs(1);
 /// they are found without one.
 const RECEIPT_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Publishes receipts for what became durable, then acknowledges it.
+/// How often a broker that takes no publications is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Publishes receipts for what became durable, then acknowledges it. While the broker takes no
+/// publications the receipts wait and the acknowledgements do not: what a receipt tells is found in the
+/// store too, and a broker short of memory or disk frees what is acknowledged.
 pub(super) async fn settle(
     context: Arc<Context>,
     broker: Arc<dyn Broker>,
     mut committed: mpsc::Receiver<Committed>,
 ) {
-    while let Some(batch) = committed.recv().await {
+    let mut teller = Teller {
+        context: &context,
+        broker: &*broker,
+        untold: VecDeque::new(),
+    };
+    while let Some(batch) = teller.next(&mut committed).await {
         for records in batch.records().chunks(RECEIPT_RECORDS) {
             let receipt = Receipt {
                 worker_id: context.attempter.maker.worker_id.to_string(),
                 records: records.to_vec(),
             };
-            deliver(&context, &*broker, &receipt).await;
+            teller.tell(receipt).await;
         }
         let done = || {
             let records = batch.records().iter();
@@ -47,6 +57,10 @@ pub(super) async fn settle(
         }
         acknowledge(&context, done()).await;
     }
+    let telling = tokio::time::timeout(RECEIPT_PATIENCE, teller.tell_rest());
+    if telling.await.is_err() {
+        tracing::warn!("receipts were given up; their rows are in the store");
+    }
 }
 
 async fn acknowledge(context: &Context, records: impl Iterator<Item = &CommittedRecord>) {
@@ -55,16 +69,72 @@ async fn acknowledge(context: &Context, records: impl Iterator<Item = &Committed
     }
 }
 
-/// Sends a receipt until it is taken.
-async fn deliver(context: &Context, broker: &dyn Broker, receipt: &Receipt) {
-    let begun = Instant::now();
-    while !send(context, broker, RECEIPT_KIND, receipt).await {
-        let stopping = *context.phase.borrow() != Phase::Work;
-        if stopping && begun.elapsed() > RECEIPT_PATIENCE {
-            tracing::warn!("a receipt was given up; its rows are in the store");
-            return;
+/// Sends receipts in order.
+struct Teller<'a> {
+    context: &'a Context,
+    broker: &'a dyn Broker,
+    /// Those that the broker does not take just now: no more than what was in the air, since nothing is
+    /// begun meanwhile.
+    untold: VecDeque<Receipt>,
+}
+
+impl Teller<'_> {
+    /// Returns what became durable next, and sends meanwhile what could not be sent.
+    async fn next(&mut self, committed: &mut mpsc::Receiver<Committed>) -> Option<Committed> {
+        if !self.untold.is_empty() {
+            tokio::select! {
+                biased;
+                batch = committed.recv() => return batch,
+                () = self.tell_rest() => {}
+            }
         }
-        tokio::time::sleep(RECEIPT_PAUSE).await;
+        committed.recv().await
+    }
+
+    async fn tell(&mut self, receipt: Receipt) {
+        if !self.untold.is_empty() || !self.deliver(&receipt).await {
+            self.untold.push_back(receipt);
+        }
+    }
+
+    /// Cancel safe: a receipt leaves the list when it was taken.
+    async fn tell_rest(&mut self) {
+        while let Some(receipt) = self.untold.front() {
+            while self.broker.health() == Health::Blocked {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            if self.deliver(receipt).await {
+                self.untold.pop_front();
+            }
+        }
+    }
+
+    /// Sends a receipt until it is taken; returns false when the broker takes no publications. One that
+    /// was under way then may arrive twice, which is harmless.
+    async fn deliver(&self, receipt: &Receipt) -> bool {
+        tokio::select! {
+            biased;
+            () = self.send(receipt) => true,
+            () = self.blocked() => false,
+        }
+    }
+
+    async fn send(&self, receipt: &Receipt) {
+        let begun = Instant::now();
+        while !send(self.context, self.broker, RECEIPT_KIND, receipt).await {
+            let stopping = *self.context.phase.borrow() != Phase::Work;
+            if stopping && begun.elapsed() > RECEIPT_PATIENCE {
+                tracing::warn!("a receipt was given up; its rows are in the store");
+                return;
+            }
+            tokio::time::sleep(RECEIPT_PAUSE).await;
+        }
+    }
+
+    async fn blocked(&self) {
+        while self.broker.health() != Health::Blocked {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 }
 

@@ -13,11 +13,35 @@
     reason = "the shared world of whole-program tests holds more than each of them needs"
 )]
 
+#[path = "../../../retort-dataset/tests/support/s3.rs"]
+mod s3;
 #[path = "../support/world.rs"]
 mod support;
 
+mod broker;
+mod clock;
+mod ends;
 mod faults;
+mod inside;
 mod limits;
+mod links;
+mod messages;
+mod outage;
 mod plain;
 mod processes;
 mod rabbit;
+mod rules;
+mod side_by_side;
+mod storage;
+
+/// Worlds that are lived through side by side, the longest first.
+const WORLDS: &[&[side_by_side::World]] = &[
+    links::WORLDS,
+    rules::WORLDS,
+    broker::WORLDS,
+    faults::WORLDS,
+    messages::WORLDS,
+    storage::WORLDS,
+    ends::WORLDS,
+    clock::WORLDS,
+];

@@ -4,21 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::processes::{Fleet, fetch, sum};
+use crate::processes::{Fleet, fetch, port_of, sum};
 use crate::support::{assert_code, text};
-
-fn port_of(fleet: &Fleet, name: &str) -> u16 {
-    let mut port = None;
-    fleet.wait_for("the pages", |fleet| {
-        let log = fleet.log(name);
-        let place = log
-            .lines()
-            .find_map(|line| line.split("http://127.0.0.1:").nth(1));
-        port = place.and_then(|place| place.trim().parse().ok());
-        port.is_some()
-    });
-    port.unwrap()
-}
 
 #[test]
 fn a_campaign_goes_from_submission_to_snapshot() {

@@ -1,10 +1,11 @@
 //! Services as processes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use retort_broker::testkit::{FaultProxy, Mode};
@@ -13,6 +14,9 @@ use tokio::runtime::Runtime;
 
 use crate::rabbit::Rabbit;
 use crate::support::{PATIENCE, World, assert_code, signal};
+
+/// A heartbeat that is short for a test, and well beyond the lease of an owner.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(6);
 
 /// A process that ends with the test, however that ends.
 pub(crate) struct Process {
@@ -46,6 +50,14 @@ impl Process {
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
+
+    /// Limits the size of its files, which acts on it like a full disk.
+    pub(crate) fn limit_files(&self, bytes: &str) {
+        let (id, size) = (self.child.id().to_string(), format!("--fsize={bytes}:"));
+        let mut command = Command::new("prlimit");
+        let status = command.args(["--pid", &id, &size]).status().unwrap();
+        assert!(status.success());
+    }
 }
 
 impl Drop for Process {
@@ -65,6 +77,10 @@ pub(crate) struct Fleet {
     pub(crate) url: String,
     /// Settings of every process.
     pub(crate) settings: Vec<String>,
+    /// The store, as processes are told of it.
+    pub(crate) store: String,
+    /// The folder that holds what the store has.
+    pub(crate) data: PathBuf,
 }
 
 impl Fleet {
@@ -81,7 +97,12 @@ impl Fleet {
                         "models": [{ "name": format!("m{n}"), "words_max": 30 }] })
             })
             .collect();
-        let world = World::new(json!({ "providers": providers }));
+        Self::of(rabbit, vhost, json!({ "providers": providers }), limits)
+    }
+
+    /// As `over`, with a simulated fleet of this description, whose providers are `p0`, `p1`, …
+    pub(crate) fn of(rabbit: Rabbit, vhost: &str, spec: Value, limits: &[Value]) -> Self {
+        let world = World::new(spec);
         let names: Vec<String> = (0..limits.len()).map(|n| format!("p{n}")).collect();
         let own: Vec<(&str, Value)> = names
             .iter()
@@ -90,7 +111,7 @@ impl Fleet {
             .collect();
         world.catalog(&own);
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+            .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
@@ -98,7 +119,10 @@ impl Fleet {
         let vhost = format!("{vhost}-{}", std::process::id());
         rabbit.vhost(&vhost);
         let url = format!("amqp://guest:guest@{}/{vhost}", rabbit.address);
+        let data = world.path("data");
         Self {
+            store: data.display().to_string(),
+            data,
             world,
             rabbit,
             runtime,
@@ -112,17 +136,53 @@ impl Fleet {
         self.settings.push(setting.to_owned());
     }
 
+    /// Keeps the store elsewhere: `data` is the folder that holds it.
+    pub(crate) fn keep_in(&mut self, store: &str, data: PathBuf) {
+        store.clone_into(&mut self.store);
+        self.data = data;
+    }
+
+    /// Returns the URL of the broker through this address.
+    pub(crate) fn url_at(&self, address: SocketAddr) -> String {
+        format!("amqp://guest:guest@{address}/{}", self.vhost)
+    }
+
     /// Starts a service; what it says goes to `<name>.log`.
     pub(crate) fn start(&self, role: &str, name: &str, url: &str, more: &[&str]) -> Process {
+        self.start_as(self.world.retort(), role, name, url, more)
+    }
+
+    /// Starts a worker that ignores the signal which comes with a limit on files, as a service manager
+    /// would have it.
+    pub(crate) fn worker_on_small_disk(&self, name: &str) -> Process {
+        let mut command = Command::new("bash");
+        self.world.dress(&mut command);
+        let script = format!(
+            "trap '' XFSZ; exec '{}' \"$@\"",
+            env!("CARGO_BIN_EXE_retort")
+        );
+        command.args(["-c", &script, "retort"]);
+        let listen = ["--listen", "127.0.0.1:0"];
+        self.start_as(command, "worker", name, &self.url, &listen)
+    }
+
+    fn start_as(
+        &self,
+        mut command: Command,
+        role: &str,
+        name: &str,
+        url: &str,
+        more: &[&str],
+    ) -> Process {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.world.path(&format!("{name}.log")))
             .unwrap();
-        let mut command = self.world.retort();
         command
             .args([role, "--id", name, "--catalog", "models.yaml"])
             .env("RETORT_BROKER__URL", url)
+            .env("RETORT_STORE", &self.store)
             .env("RETORT_LOG", "info,retort_crawl=debug,lapin=warn")
             .stdout(Stdio::null())
             .stderr(log);
@@ -146,12 +206,15 @@ impl Fleet {
 
     /// Starts a worker whose connections go through a proxy that can break them.
     pub(crate) fn worker_behind(&self, name: &str) -> (Process, FaultProxy) {
-        let proxy = self
-            .runtime
-            .block_on(FaultProxy::start(self.rabbit.address))
-            .unwrap();
-        let url = format!("amqp://guest:guest@{}/{}", proxy.address(), self.vhost);
+        let proxy = self.proxy();
+        let url = self.url_at(proxy.address());
         (self.start("worker", name, &url, &[]), proxy)
+    }
+
+    /// Starts a proxy for workers within this process.
+    pub(crate) fn proxy(&self) -> FaultProxy {
+        let starting = FaultProxy::start(self.rabbit.address);
+        self.runtime.block_on(starting).unwrap()
     }
 
     /// Submits campaign `id` of `prompts` prompts, `samples` draws each, of every model.
@@ -186,6 +249,7 @@ impl Fleet {
         command
             .args(arguments)
             .env("RETORT_BROKER__URL", &self.url)
+            .env("RETORT_STORE", &self.store)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         crate::support::finish(command.spawn().unwrap())
@@ -254,11 +318,19 @@ impl Fleet {
         std::fs::read_to_string(self.world.path(&format!("{name}.log"))).unwrap_or_default()
     }
 
+    pub(crate) fn campaign(&self, id: &str) -> PathBuf {
+        self.data.join("campaigns").join(id)
+    }
+
+    /// Returns the status that the coordinator wrote last, or null.
+    pub(crate) fn status(&self, id: &str) -> Value {
+        let text = std::fs::read_to_string(self.campaign(id).join("status.json"));
+        let status = text.ok().and_then(|text| serde_json::from_str(&text).ok());
+        status.unwrap_or_default()
+    }
+
     pub(crate) fn state(&self, id: &str) -> Option<String> {
-        let path = self.world.path(&format!("data/campaigns/{id}/status.json"));
-        let text = std::fs::read_to_string(path).ok()?;
-        let status: Value = serde_json::from_str(&text).ok()?;
-        status["state"].as_str().map(str::to_owned)
+        self.status(id)["state"].as_str().map(str::to_owned)
     }
 
     /// Waits for the snapshot of a campaign, asserts that it is complete, unique and what its own
@@ -267,13 +339,7 @@ impl Fleet {
         self.wait_for(&format!("`{id}` to be sealed"), |fleet| {
             fleet.state(id).as_deref() == Some("sealed")
         });
-        let folder = self.world.path(&format!("data/campaigns/{id}/snapshots"));
-        let mut snapshots: Vec<_> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        snapshots.sort();
-        let snapshot = snapshots.pop().unwrap();
+        let snapshot = self.snapshot(id);
         let rows = crate::support::read_table(&snapshot.join("responses"), &["sample_id"]);
         let ids: BTreeSet<String> = rows
             .iter()
@@ -290,6 +356,46 @@ impl Fleet {
             crate::support::read_table(&snapshot.join("attempts"), &["attempt_no", "outcome"]);
         let asked = attempts.iter().filter(|row| row["outcome"] != "not_asked");
         asked.count() as u64
+    }
+
+    /// Returns the folder of the newest snapshot.
+    pub(crate) fn snapshot(&self, id: &str) -> PathBuf {
+        let snapshots = std::fs::read_dir(self.campaign(id).join("snapshots")).unwrap();
+        let mut snapshots: Vec<_> = snapshots
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.join("MANIFEST.json").exists())
+            .collect();
+        snapshots.sort();
+        snapshots.pop().unwrap()
+    }
+
+    /// Counts the final rows of a model by outcome and reason.
+    pub(crate) fn outcomes(&self, id: &str, model: &str) -> BTreeMap<(String, String), usize> {
+        let folder = self.snapshot(id).join("responses");
+        let rows = crate::support::read_table(&folder, &["model", "outcome", "reason"]);
+        let mut counts = BTreeMap::new();
+        for row in rows.iter().filter(|row| row["model"] == model) {
+            let text = |column: &str| row[column].as_str().unwrap_or_default().to_owned();
+            *counts.entry((text("outcome"), text("reason"))).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Returns what waits in a queue and what consumers of it hold, or nothing when it is unknown.
+    pub(crate) fn queue(&self, name: &str) -> Option<(u64, u64)> {
+        let columns = ["name", "messages_ready", "messages_unacknowledged"];
+        let list = ["list_queues", "-p", &self.vhost, "--no-table-headers"];
+        let listed = self.rabbit.ctl(&[&list[..], &columns[..]].concat());
+        let mut lines = listed.lines().map(|line| line.split_whitespace());
+        let mut line = lines.find(|line| line.clone().next() == Some(name))?;
+        line.next();
+        let mut count = || line.next().and_then(|count| count.parse().ok());
+        Some((count()?, count()?))
+    }
+
+    /// Returns the most requests within one second that the first provider counted.
+    pub(crate) fn peak(&self) -> u64 {
+        self.world.fleet.stats().providers["p0"].peak_total_1s
     }
 
     /// Deletes the virtual host with everything in it, and makes it again.
@@ -320,6 +426,20 @@ impl Drop for Fleet {
     fn drop(&mut self) {
         self.rabbit.ctl(&["delete_vhost", &self.vhost]);
     }
+}
+
+/// Returns where a service has its pages, as it says.
+pub(crate) fn port_of(fleet: &Fleet, name: &str) -> u16 {
+    let mut port = None;
+    fleet.wait_for("the pages", |fleet| {
+        let log = fleet.log(name);
+        let place = log
+            .lines()
+            .find_map(|line| line.split("http://127.0.0.1:").nth(1));
+        port = place.and_then(|place| place.trim().parse().ok());
+        port.is_some()
+    });
+    port.unwrap()
 }
 
 /// Fetches a page of a service.

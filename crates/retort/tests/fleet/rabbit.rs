@@ -43,14 +43,41 @@ impl Rabbit {
         }
     }
 
+    /// Starts one more node of this instance's cluster.
+    pub(crate) fn join(&self) -> Self {
+        let own = TempDir::new().unwrap();
+        let folder = own.path().join("rabbitmq");
+        run(&folder, &["join", &self.folder.display().to_string()]);
+        let address = address(&folder);
+        Self {
+            folder,
+            address,
+            own: Some(own),
+        }
+    }
+
+    /// Does something to its process: `kill`, `start`, `freeze` or `thaw`.
+    pub(crate) fn act(&self, action: &str) {
+        run(&self.folder, &[action]);
+    }
+
+    /// Returns the same instance for one more fleet; it ends with the first.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            folder: self.folder.clone(),
+            address: self.address,
+            own: None,
+        }
+    }
+
     pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
         run(&self.folder, &[&["ctl"], arguments].concat())
     }
 
     /// Ends it as a crash does, and starts it again.
     pub(crate) fn crash(&self) {
-        run(&self.folder, &["kill"]);
-        run(&self.folder, &["start"]);
+        self.act("kill");
+        self.act("start");
     }
 
     /// Makes a virtual host, or deletes it with everything in it and makes it again.

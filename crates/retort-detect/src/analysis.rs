@@ -77,11 +77,13 @@ pub struct Statement {
     pub statistic: Option<f64>,
     /// Effect against the controls, in standard deviations of theirs.
     pub effect: Option<Interval>,
-    /// Conformal p-value against the controls: smallest possible 1 / (controls + 1).
+    /// Conformal p-value against the controls: smallest possible 1 / (controls + 1). Of `same`, by
+    /// permutation. Absent where dates answer the question.
     pub p: Option<f64>,
     /// `p` adjusted over everything asked: Holm for registered candidates, BH for exploration.
     pub p_adjusted: Option<f64>,
-    /// Base-10 logarithm of the likelihood ratio, within plus and minus the cap.
+    /// Base-10 logarithm of the likelihood ratio, within plus and minus the cap, and at most that of
+    /// 1 / `p`. Absent where none is calibrated, or a finding takes more than the ratio weighs.
     pub log10_lr: Option<f64>,
     /// Largest magnitude the control set supports.
     pub log10_lr_cap: Option<f64>,
@@ -114,9 +116,10 @@ pub struct Calibration {
     pub cllr_min: Option<f64>,
     /// Equal error rate.
     pub eer: Option<f64>,
-    /// Realised false-positive rate at nominal 5 %, leaving one model family out.
+    /// Share of unrelated pairs that are found before adjustment, at the level of the analysis.
+    /// Absent where none had the controls to be found.
     pub false_positive_rate: Option<Interval>,
-    /// Share of related pairs found at that level.
+    /// Share of related pairs found so.
     pub power: Option<Interval>,
     /// Log10 likelihood ratios of related pairs, sorted.
     pub related: Vec<f64>,
@@ -261,4 +264,10 @@ pub struct Analysis {
 impl Analysis {
     /// The value of `schema`.
     pub const SCHEMA: &'static str = "retort.analysis.v1";
+
+    /// Returns the level of findings, above 0 and below 0.5; 5 % where the settings do not say.
+    pub fn level(&self) -> f64 {
+        let level = self.settings.get("level");
+        level.and_then(serde_json::Value::as_f64).unwrap_or(0.05)
+    }
 }

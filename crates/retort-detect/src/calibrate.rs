@@ -9,10 +9,7 @@ use std::collections::BTreeSet;
 
 pub use logistic::{Logistic, SCORE_MAX, Scored, leave_groups_out};
 pub use rates::{auc, cllr, cllr_min, equal_error_rate, true_positive_rate};
-pub(crate) use sample::{Calibrated, Sample};
-
-/// Controls from which on a p-value of 5 % is possible at all: 1 / (19 + 1).
-pub const CONTROLS_MIN: usize = 19;
+pub(crate) use sample::{Asked, Calibrated, Sample, Seen};
 
 /// Largest log10 likelihood ratio that is ever said, whatever the number of controls.
 pub const LOG10_LR_MAX: f64 = 3.0;
@@ -23,11 +20,16 @@ pub const LOG10_LR_MAX: f64 = 3.0;
 /// turns an ordinary pair into an outlier. (Shrinking variances to a common one: Smyth 2004.)
 pub const SPREAD_PRIOR: f64 = 20.0;
 
+/// Scores are differences of sums of numbers near 1: closer than this they differ by rounding only.
+const ROUNDING: f64 = 1e-9;
+
 /// Returns (1 + number of controls at least as high) / (controls + 1), the conformal p-value.
 ///
-/// It is uniform when the value and the controls are exchangeable, whatever their distribution.
+/// It is uniform when the value and the controls are exchangeable, whatever their distribution;
+/// where there are ties it is larger. What differs by rounding only is a tie.
 pub fn conformal_p(value: f64, controls: &[f64]) -> f64 {
-    let as_high = controls.iter().filter(|control| **control >= value).count();
+    let is_as_high = |control: &&f64| **control >= value - ROUNDING;
+    let as_high = controls.iter().filter(is_as_high).count();
     (1 + as_high) as f64 / (controls.len() + 1) as f64
 }
 
@@ -105,6 +107,33 @@ fn ascending(p: &[f64]) -> Vec<usize> {
 /// simpler and stricter.
 pub fn log10_lr_cap(controls: usize) -> f64 {
     ((controls + 1) as f64).log10().min(LOG10_LR_MAX)
+}
+
+/// Returns a base-10 logarithm of a likelihood ratio within what controls support: within plus and
+/// minus [`log10_lr_cap`], and at most that of 1 / `p`.
+///
+/// Where a higher score speaks the more for a relation, the ratio of the densities at a score is at
+/// most the ratio of the chances of a score as high, so at most one over that chance without a
+/// relation, which `p` estimates. When no control stands as high this is the cap again; when some
+/// do, a fitted line must not say more than they let.
+pub fn within_support(log10_lr: f64, controls: usize, p: f64) -> f64 {
+    let cap = log10_lr_cap(controls);
+    log10_lr.clamp(-cap, cap).min((1.0 / p).log10().max(0.0))
+}
+
+/// Returns the smallest number of controls with which a p-value can reach `level`:
+/// 1 / (n + 1) ≤ level.
+pub fn controls_needed(level: f64) -> usize {
+    let mut needed = 1;
+    while !can_reach(needed, level) && needed < 1_000_000 {
+        needed += 1;
+    }
+    needed
+}
+
+/// Returns whether the p-value of a score above all of these controls is at most `level`.
+pub fn can_reach(controls: usize, level: f64) -> bool {
+    1.0 / (controls + 1) as f64 <= level
 }
 
 /// Returns controls whose mutual similarity is far above what controls show, as pairs of positions:

@@ -19,9 +19,10 @@ pub const TREE: &str = "\
     3 or 4 yes, 2 no        -> distillation, texts of the candidate, or a common source; which of
                                them cannot be told
     3 or 4 yes, 2 not known -> a relation of unknown kind: ask raw completions (suite genes)
-    all that was asked: no  -> not distinguishable from models without a known relation
+    2, 3 and 4 no           -> not distinguishable from models without a known relation
     otherwise               -> undetermined: something needed was not measured
-A question that was not asked is passed over; one that could not be answered is `not known`.";
+A question that was not asked is passed over; one that could not be answered is `not known`. In the
+last line but one, 2 is also passed over where the snapshot holds no raw completions, 3 or 4 never.";
 
 /// What a question was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ enum Answer {
     No,
     /// It was asked, and there is no answer.
     NotKnown,
+    /// It was asked, and the snapshot has nothing to answer it from.
+    NotMeasured,
     /// It was not asked.
     NotAsked,
 }
@@ -39,8 +42,8 @@ impl Answer {
         match finding {
             Finding::Supported => Self::Yes,
             Finding::NotSupported => Self::No,
+            Finding::NotMeasured(_) => Self::NotMeasured,
             Finding::Inconclusive(_)
-            | Finding::NotMeasured(_)
             | Finding::Underpowered(_)
             | Finding::ControlSetInsufficient(_) => Self::NotKnown,
         }
@@ -112,7 +115,9 @@ fn conclude(same: Answer, genes: Answer, habits: [Answer; 2]) -> Conclusion {
     if habits.contains(&Answer::Yes) {
         return match genes {
             Answer::No => Conclusion::DistillationOrCommonSource,
-            Answer::Yes | Answer::NotKnown | Answer::NotAsked => Conclusion::RelationOfUnknownKind,
+            Answer::Yes | Answer::NotKnown | Answer::NotMeasured | Answer::NotAsked => {
+                Conclusion::RelationOfUnknownKind
+            }
         };
     }
     // That two names are not one model says nothing about where either comes from.
@@ -123,7 +128,7 @@ fn conclude(same: Answer, genes: Answer, habits: [Answer; 2]) -> Conclusion {
     let is_no = if asked.is_empty() {
         genes == Answer::No
     } else {
-        asked.iter().all(|answer| *answer == Answer::No)
+        genes != Answer::NotKnown && asked.iter().all(|answer| *answer == Answer::No)
     };
     if is_no {
         Conclusion::NotDistinguishable
@@ -138,16 +143,23 @@ fn told(answer: Answer, statement: Option<&Statement>) -> String {
         let statement = statement?;
         let p = statement.p_adjusted.or(statement.p)?;
         let p = wording::probability(p);
-        Some(match statement.log10_lr {
-            Some(log10_lr) => format!(" (p {p}, log10 LR {log10_lr:.2})"),
-            None => format!(" (p {p})"),
-        })
+        let ratio = match (statement.log10_lr, wording::no_ratio(statement)) {
+            (Some(log10_lr), _) => format!(", log10 LR {log10_lr:.2}"),
+            (None, Some(why)) if statement.detector == Detector::Genes => {
+                format!(", log10 LR {why}")
+            }
+            (None, _) => String::new(),
+        };
+        Some(format!(" (p {p}{ratio})"))
     };
     match answer {
         Answer::Yes => format!("yes{}", figures().unwrap_or_default()),
+        Answer::No if statement.is_some_and(wording::is_excluded_by_dates) => {
+            "no: the suspect was published before the candidate".to_owned()
+        }
         Answer::No => format!("no{}", figures().unwrap_or_default()),
         Answer::NotAsked => "not asked".to_owned(),
-        Answer::NotKnown => {
+        Answer::NotKnown | Answer::NotMeasured => {
             let why = statement.and_then(|found| wording::reason(&found.finding));
             format!("not known: {}", why.unwrap_or("no reason is told"))
         }
@@ -185,7 +197,8 @@ mod tests {
         }
     }
 
-    /// Answers in the order same, genes, kin, teacher: `y`es, `n`o, not known `?`, not asked `-`.
+    /// Answers in the order same, genes, kin, teacher: `y`es, `n`o, not known `?`, nothing to read `0`, not
+    /// asked `-`.
     #[track_caller]
     fn check(answers: &str, expected: Conclusion) {
         let statements: Vec<Statement> = ALL
@@ -198,6 +211,7 @@ mod tests {
                         'y' => Finding::Supported,
                         'n' => Finding::NotSupported,
                         '?' => Finding::Underpowered("3 prompts".to_owned()),
+                        '0' => Finding::NotMeasured("nothing to read".to_owned()),
                         _ => return None,
                     },
                 ))
@@ -221,7 +235,10 @@ mod tests {
         check("nnnn", Conclusion::NotDistinguishable);
         check("--n-", Conclusion::NotDistinguishable);
         check("-n--", Conclusion::NotDistinguishable);
-        check("n?nn", Conclusion::NotDistinguishable);
+        check("n?nn", Conclusion::Undetermined);
+        check("n0nn", Conclusion::NotDistinguishable);
+        check("n0yn", Conclusion::RelationOfUnknownKind);
+        check("nn0n", Conclusion::Undetermined);
         check("nnn?", Conclusion::Undetermined);
         check("nn??", Conclusion::Undetermined);
         check("n---", Conclusion::Undetermined);

@@ -8,6 +8,7 @@ use retort_fingerprint::{Corpus, Fingerprints};
 use serde_json::json;
 
 use crate::analysis::{Analysis, Cast, Coverage, Detector, Finding, Registration, Statement};
+use crate::calibrate::{can_reach, controls_needed};
 use crate::evidence::adjust;
 use crate::exhibits::exhibits;
 use crate::genes::{Genes, GenesSettings};
@@ -32,9 +33,6 @@ const PAIRS_PICKED: usize = 96;
 
 /// Models that `same` measures a foreign model's difference on: the median of so many is steady.
 const FOREIGN_MODELS: usize = 15;
-
-/// Fewest controls with which a p-value can reach 5 %.
-const CONTROLS_FOR_FIVE_PERCENT: usize = 19;
 
 /// Controls that the methods page recommends.
 const CONTROLS_RECOMMENDED: usize = 50;
@@ -341,9 +339,10 @@ impl Asker<'_> {
         }
     }
 
-    /// Returns the pairs that are looked at closely: all, or those that `kin` finds most alike.
+    /// Returns the pairs that are looked at closely: all, or where there are many and `kin` was asked,
+    /// those that it finds most alike.
     fn picked(&self, statements: &[Statement]) -> Vec<(String, String)> {
-        if self.pairs.len() <= PAIRS_IN_FULL {
+        if self.pairs.len() <= PAIRS_IN_FULL || !self.asks(Detector::Kin) {
             return self.pairs.to_vec();
         }
         let mut alike: Vec<&Statement> = statements
@@ -403,12 +402,16 @@ fn finish(made: &mut Analysis, asker: &Asker<'_>) {
         .map(|s| s.controls.len())
         .min();
     if let Some(fewest) = fewest.filter(|fewest| *fewest < CONTROLS_RECOMMENDED) {
-        let can = if fewest < CONTROLS_FOR_FIVE_PERCENT {
-            "no p-value can reach 5 %"
+        let level = asker.settings.level;
+        let (enough, can) = if can_reach(fewest, level) {
+            (CONTROLS_RECOMMENDED, "weights stay small".to_owned())
         } else {
-            "weights stay small"
+            let reach = format!("no p-value can reach {}", wording::percent(level));
+            (controls_needed(level), reach)
         };
-        made.warnings.push(format!("some statements rest on {fewest} controls: with fewer than {CONTROLS_RECOMMENDED}, {can}"));
+        made.warnings.push(format!(
+            "some statements rest on {fewest} controls: with fewer than {enough}, {can}"
+        ));
     }
     if asker.pairs.is_empty() {
         made.warnings
@@ -442,3 +445,6 @@ const fn place(detector: Detector) -> u8 {
         Detector::Teacher => 3,
     }
 }
+
+#[cfg(test)]
+mod tests;

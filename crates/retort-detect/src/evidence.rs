@@ -5,7 +5,11 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use std::collections::BTreeMap;
 
 use crate::analysis::{Detector, Finding, Interval, Statement};
-use crate::calibrate::{CONTROLS_MIN, SPREAD_PRIOR, benjamini_hochberg, holm};
+use crate::calibrate::{
+    Asked, Calibrated, SPREAD_PRIOR, benjamini_hochberg, can_reach, controls_needed, holm,
+    log10_lr_cap,
+};
+use crate::wording;
 
 /// Two-sided 95 % of a normal distribution.
 const NORMAL_95: f64 = 1.96;
@@ -62,31 +66,53 @@ pub(crate) fn standing_interval(value: f64, left_out: &[f64], families: usize) -
     }
 }
 
-/// Returns the mean of values by family, with an interval over resampled families: those of one
-/// family are one observation.
-pub(crate) fn mean_over_families(values: &[(usize, f64)], seed: u64) -> Option<Interval> {
-    let mut families: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
-    for (family, value) in values {
-        let (sum, count) = families.entry(*family).or_default();
-        *sum += value;
-        *count += 1.0;
-    }
-    let families: Vec<(f64, f64)> = families.into_values().collect();
-    if families.is_empty() {
-        return None;
-    }
-    let mean = |of: &mut dyn Iterator<Item = (f64, f64)>| {
-        let (sum, count) = of.fold((0.0, 0.0), |(s, c), (sum, count)| (s + sum, c + count));
-        sum / count
+/// Returns the mean of shares of pairs, each between 0 and 1, with an interval over resampled
+/// families: a pair counts as often as both of its families were drawn. `values` name the families
+/// of both models, or one family twice.
+///
+/// Where all shares are 0, or all are 1, resampling shows no spread; the interval then reaches to
+/// what as many independent families would hide in one of forty cases.
+pub(crate) fn mean_over_families(values: &[([usize; 2], f64)], seed: u64) -> Option<Interval> {
+    let mut families: Vec<usize> = values.iter().flat_map(|(pair, _)| *pair).collect();
+    families.sort_unstable();
+    families.dedup();
+    let place = |family: &usize| families.binary_search(family).unwrap_or_default();
+    let placed: Vec<([usize; 2], f64)> = values
+        .iter()
+        .map(|(pair, value)| (pair.each_ref().map(place), *value))
+        .collect();
+    let mean = |drawn: &[f64]| {
+        let weight = |[one, other]: [usize; 2]| {
+            if one == other {
+                drawn[one]
+            } else {
+                drawn[one] * drawn[other]
+            }
+        };
+        let (sum, weights) = placed.iter().fold((0.0, 0.0), |(sum, all), (pair, value)| {
+            let weight = weight(*pair);
+            (sum + weight * value, all + weight)
+        });
+        (weights > 0.0).then(|| sum / weights)
     };
-    let value = mean(&mut families.iter().copied());
+    let value = mean(&vec![1.0; families.len()])?;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut found: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            mean(&mut (0..families.len()).map(|_| families[below(&mut random, families.len())]))
+        .filter_map(|_| {
+            let mut drawn = vec![0.0; families.len()];
+            for _ in 0..families.len() {
+                drawn[below(&mut random, families.len())] += 1.0;
+            }
+            mean(&drawn)
         })
         .collect();
-    let (low, high) = percentiles(&mut found);
+    let (mut low, mut high) = percentiles(&mut found);
+    let hidden = 1.0 - 0.025_f64.powf(1.0 / families.len() as f64);
+    if value <= 0.0 {
+        high = high.max(hidden);
+    } else if value >= 1.0 {
+        low = low.min(1.0 - hidden);
+    }
     Some(Interval { value, low, high })
 }
 
@@ -108,6 +134,46 @@ pub(crate) fn percentiles(values: &mut [f64]) -> (f64, f64) {
 pub(crate) fn below(random: &mut ChaCha8Rng, limit: usize) -> usize {
     let wide = u64::from(random.next_u32()) * limit as u64;
     usize::try_from(wide >> 32).unwrap_or(0)
+}
+
+/// Gives statements their likelihood ratios, and what to know of them. `asked` has what was compared,
+/// in the order of the statements.
+pub(crate) fn weigh(
+    statements: &mut [Statement],
+    asked: &[Option<Asked>],
+    calibrated: &mut Calibrated,
+) {
+    let compared: Vec<Asked> = asked.iter().copied().flatten().collect();
+    let ratios = calibrated.log10_lrs(&compared);
+    let weighed = statements.iter_mut().zip(asked);
+    let weighed = weighed.filter(|(_, asked)| asked.is_some());
+    for ((statement, _), (ratio, note)) in weighed.zip(ratios) {
+        statement.log10_lr = Some(ratio);
+        statement.log10_lr_cap = Some(log10_lr_cap(statement.controls.len()));
+        statement.notes.extend(note.map(str::to_owned));
+    }
+}
+
+/// Returns what to say of controls that share no prompt with a model of the pair.
+pub(crate) fn not_compared(count: usize) -> Option<String> {
+    (count > 0).then(|| {
+        format!("{count} more controls do not count: they answered no prompt of one of the models")
+    })
+}
+
+/// Controls that are named in a note.
+const NAMED: usize = 8;
+
+/// Returns which controls are as close to `of` as `model` is: a reader may know them for relatives.
+/// Nothing where none is, or more than are worth a name.
+pub(crate) fn as_close_as<'a>(
+    model: &str,
+    of: &str,
+    controls: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    let names: Vec<&str> = controls.take(NAMED + 1).collect();
+    let is_few = (1..=NAMED).contains(&names.len());
+    is_few.then(|| format!("as close to {of} as {model} is: {}", names.join(", ")))
 }
 
 /// Adjusts all p-values: by Holm among a suspect's candidates when the pairs were registered, else by
@@ -140,9 +206,11 @@ pub(crate) fn adjust(statements: &mut [Statement], is_registered: bool) {
 /// Returns what a measured statement finds, its adjusted p-value being known.
 pub(crate) fn finding(statement: &Statement, alpha: f64) -> Finding {
     let controls = statement.controls.len();
-    if controls < CONTROLS_MIN {
+    if !can_reach(controls, alpha) {
         return Finding::ControlSetInsufficient(format!(
-            "{controls} control models; with fewer than {CONTROLS_MIN} no p-value reaches 5 %"
+            "{controls} control models; with fewer than {} no p-value reaches {}",
+            controls_needed(alpha),
+            wording::percent(alpha)
         ));
     }
     let (Some(p), Some(adjusted)) = (statement.p, statement.p_adjusted) else {
@@ -166,5 +234,69 @@ pub(crate) fn finding(statement: &Statement, alpha: f64) -> Finding {
         ))
     } else {
         Finding::NotSupported
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(p: f64, controls: usize) -> Statement {
+        let pair = ("s".to_owned(), "t".to_owned());
+        Statement {
+            p: Some(p),
+            p_adjusted: Some(p),
+            prompts: 64,
+            controls: (0..controls).map(|n| format!("c{n}")).collect(),
+            ..unmeasured(Detector::Kin, &pair, Finding::NotSupported)
+        }
+    }
+
+    #[test]
+    fn what_so_many_controls_cannot_support_they_cannot_deny() {
+        let closest = |controls: usize, alpha: f64| {
+            finding(&measured(1.0 / (controls + 1) as f64, controls), alpha)
+        };
+        assert_eq!(closest(19, 0.05), Finding::Supported);
+        assert_eq!(closest(9, 0.1), Finding::Supported);
+        assert_eq!(closest(99, 0.01), Finding::Supported);
+        for (controls, alpha) in [(18, 0.05), (50, 0.01), (98, 0.01), (8, 0.1)] {
+            assert!(
+                matches!(closest(controls, alpha), Finding::ControlSetInsufficient(_)),
+                "{controls} controls at {alpha}"
+            );
+        }
+        assert_eq!(finding(&measured(0.5, 50), 0.05), Finding::NotSupported);
+    }
+
+    #[test]
+    fn rates_of_few_families_are_never_certain() {
+        let of = |flags: &[(usize, usize, f64)]| {
+            let values: Vec<_> = flags.iter().map(|(a, b, flag)| ([*a, *b], *flag)).collect();
+            mean_over_families(&values, 1).unwrap()
+        };
+        let none: Vec<_> = (0..10)
+            .flat_map(|a| (a + 1..10).map(move |b| (a, b, 0.0)))
+            .collect();
+        let rate = of(&none);
+        // Ten families without an event: 1 - 0.025^(1/10).
+        assert!(rate.value == 0.0 && rate.low == 0.0, "{rate:?}");
+        assert!((rate.high - 0.3085).abs() < 1e-3, "{rate:?}");
+        let all: Vec<_> = none.iter().map(|(a, b, _)| (*a, *b, 1.0)).collect();
+        let rate = of(&all);
+        assert!(
+            (rate.low - 0.6915).abs() < 1e-3 && rate.high == 1.0,
+            "{rate:?}"
+        );
+        // One family is in all that was flagged: it decides the rate, whichever place it has.
+        for odd in [0, 9] {
+            let flags: Vec<_> = none
+                .iter()
+                .map(|(a, b, _)| (*a, *b, f64::from(u8::from(*a == odd || *b == odd))))
+                .collect();
+            let rate = of(&flags);
+            assert!((rate.value - 0.2).abs() < 1e-9, "{rate:?}");
+            assert!(rate.low == 0.0 && rate.high > 0.35, "{rate:?}");
+        }
     }
 }

@@ -12,8 +12,10 @@ use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, Paral
 use retort_fingerprint::{BLOCKS, Centring, Family, Fingerprints, Similarities};
 
 use crate::analysis::{Calibration, Detector, Finding, Matrix, Statement};
-use crate::calibrate::{conformal_p, log10_lr_cap, pooled_sd, standing};
-use crate::evidence::{adjust, finding, standing_interval, unmeasured};
+use crate::calibrate::{Asked, conformal_p, pooled_sd, standing};
+use crate::evidence::{
+    adjust, as_close_as, finding, not_compared, standing_interval, unmeasured, weigh,
+};
 use crate::roles::Roles;
 use crate::scale;
 
@@ -89,20 +91,14 @@ pub fn analyse(fingerprints: &Fingerprints, roles: &Roles, settings: &KinSetting
     let mut warnings = Vec::new();
     let controls = calibration::clean_controls(fingerprints, roles, &matrix, &mut warnings);
     let ground = Ground::new(fingerprints.models(), roles, &controls, &matrix);
-    let calibration = calibration::of(&ground, fingerprints, &matrix, settings);
+    let mut calibration = calibration::of(&ground, fingerprints, &matrix, settings);
     let pairs = roles.pairs(fingerprints.models());
-    let mut statements: Vec<Statement> = pairs
+    let found: Vec<(Statement, Option<Asked>)> = pairs
         .par_iter()
         .map(|pair| statement(pair, fingerprints, &ground, (&matrix, &left_out)))
         .collect();
-    for statement in &mut statements {
-        if let Some(effect) = statement.effect {
-            let cap = log10_lr_cap(statement.controls.len());
-            statement.log10_lr = Some(calibration.model.log10_lr(effect.value, cap));
-            statement.log10_lr_cap = Some(cap);
-            statement.notes.extend(calibration.note.clone());
-        }
-    }
+    let (mut statements, asked): (Vec<Statement>, Vec<Option<Asked>>) = found.into_iter().unzip();
+    weigh(&mut statements, &asked, &mut calibration);
     adjust(&mut statements, settings.is_registered);
     for statement in &mut statements {
         if statement.p.is_some() {
@@ -185,6 +181,19 @@ impl<'a> Ground<'a> {
         self.controls.iter().copied().filter(fit).collect()
     }
 
+    /// Returns the controls of a pair that were compared with both.
+    pub(crate) fn compared_with(
+        &self,
+        matrix: &Similarities,
+        (suspect, candidate): (usize, usize),
+    ) -> Vec<usize> {
+        let mut controls = self.controls_of(suspect, candidate);
+        controls.retain(|control| {
+            matrix.get(*control, suspect).is_some() && matrix.get(*control, candidate).is_some()
+        });
+        controls
+    }
+
     /// Compares a pair with controls, in both directions.
     pub(crate) fn compare(
         &self,
@@ -222,16 +231,16 @@ fn statement(
     fingerprints: &Fingerprints,
     ground: &Ground<'_>,
     (matrix, left_out): (&Similarities, &[Similarities]),
-) -> Statement {
+) -> (Statement, Option<Asked>) {
     let none = |finding: Finding| unmeasured(Detector::Kin, pair, finding);
     let places = fingerprints.model(&pair.0).zip(fingerprints.model(&pair.1));
     let Some((suspect, candidate)) = places else {
-        return none(Finding::NotMeasured(
-            "one of the models has no replies".to_owned(),
-        ));
+        let reason = "one of the models has no replies".to_owned();
+        return (none(Finding::NotMeasured(reason)), None);
     };
     let prompts = fingerprints.prompts_of(suspect, candidate);
-    let controls = ground.controls_of(suspect, candidate);
+    let controls = ground.compared_with(matrix, (suspect, candidate));
+    let apart = ground.controls_of(suspect, candidate).len() - controls.len();
     let names: Vec<String> = controls
         .iter()
         .map(|control| fingerprints.models()[*control].clone())
@@ -244,16 +253,17 @@ fn statement(
                 Finding::NotMeasured("the answers do not differ between models".to_owned())
             }
             (_, _) => Finding::ControlSetInsufficient(format!(
-                "{} control models that are strangers to both",
+                "{} control models that are strangers to both and answered prompts of theirs",
                 controls.len()
             )),
         };
-        return Statement {
+        let statement = Statement {
             statistic,
             prompts,
             controls: names,
             ..none(finding)
         };
+        return (statement, None);
     };
     let jackknife: Vec<f64> = left_out
         .iter()
@@ -263,7 +273,31 @@ fn statement(
     let mut families: Vec<usize> = controls.iter().map(|c| ground.families[*c]).collect();
     families.sort_unstable();
     families.dedup();
-    Statement {
+    let asked = Asked {
+        standing: found.standing,
+        p: found.p,
+        controls: controls.len(),
+        families: [ground.families[suspect], ground.families[candidate]],
+    };
+    let mut notes = vec![format!(
+        "{} controls of {} families; the smallest possible p is {:.4}; who derives from whom \
+         cannot be told",
+        controls.len(),
+        families.len(),
+        1.0 / (controls.len() + 1) as f64
+    )];
+    notes.extend(not_compared(apart));
+    for (of, other) in [(candidate, suspect), (suspect, candidate)] {
+        let as_close = controls.iter().filter(|control| {
+            matrix
+                .get(**control, of)
+                .is_some_and(|value| value >= found.value)
+        });
+        let as_close = as_close.map(|control| fingerprints.models()[*control].as_str());
+        let models = fingerprints.models();
+        notes.extend(as_close_as(&models[other], &models[of], as_close));
+    }
+    let statement = Statement {
         statistic: Some(found.value),
         effect: Some(standing_interval(
             found.standing,
@@ -273,15 +307,10 @@ fn statement(
         p: Some(found.p),
         prompts,
         controls: names,
-        notes: vec![format!(
-            "{} controls of {} families; the smallest possible p is {:.4}; who derives from whom \
-             cannot be told",
-            controls.len(),
-            families.len(),
-            1.0 / (controls.len() + 1) as f64
-        )],
+        notes,
         ..none(Finding::NotSupported)
-    }
+    };
+    (statement, Some(asked))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod kin;
 pub mod load;
 pub mod power;
 pub mod question;
+pub mod rank;
 pub mod registration;
 pub mod report;
 pub mod roles;

@@ -19,6 +19,9 @@ pub enum QuestionError {
     /// Nobody is in question.
     #[error("no {0} are named")]
     Nobody(&'static str),
+    /// A model is compared with itself, and nothing else is asked.
+    #[error("`{0}` is the only suspect and the only candidate")]
+    Itself(String),
     /// A model is not in the snapshot.
     #[error("the snapshot has no model `{name}`")]
     Unknown {
@@ -32,7 +35,7 @@ pub enum QuestionError {
 /// Checks a question against a snapshot and fills in what it leaves open.
 ///
 /// # Errors
-/// When nobody is in question, or a model is not in the snapshot.
+/// When nobody is in question, a model only with itself, or a model is not in the snapshot.
 pub fn complete(loaded: &Loaded, question: &Question) -> Result<Question, QuestionError> {
     let known: Vec<String> = loaded.coverage.iter().map(|c| c.model.clone()).collect();
     let mut cast = question.cast.clone();
@@ -52,6 +55,12 @@ pub fn complete(loaded: &Loaded, question: &Question) -> Result<Question, Questi
             let name = name.clone();
             return Err(QuestionError::Unknown { name, known });
         }
+    }
+    if let ([suspect], [candidate]) = (cast.suspects.as_slice(), cast.candidates.as_slice())
+        && suspect == candidate
+        && !question.all_pairs
+    {
+        return Err(QuestionError::Itself(suspect.clone()));
     }
     if cast.controls.is_empty() {
         let plays = |name: &String| {
@@ -115,6 +124,10 @@ mod tests {
         assert_eq!(
             asked(&["a"], &[], &[], false),
             Err(QuestionError::Nobody("candidates"))
+        );
+        assert_eq!(
+            asked(&["a"], &["a", "a"], &[], false),
+            Err(QuestionError::Itself("a".to_owned()))
         );
         let unknown = asked(&["a"], &["b"], &["x"], false);
         assert!(matches!(unknown, Err(QuestionError::Unknown { name, .. }) if name == "x"));

@@ -14,8 +14,10 @@ use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, Paral
 use retort_fingerprint::{BLOCKS, Centring, Family, Fingerprints, Similarities};
 
 use crate::analysis::{Calibration, Detector, Finding, Matrix, Statement, TeacherSet};
-use crate::calibrate::log10_lr_cap;
-use crate::evidence::{adjust, finding, standing_interval, unmeasured};
+use crate::calibrate::Asked;
+use crate::evidence::{
+    adjust, as_close_as, finding, not_compared, standing_interval, unmeasured, weigh,
+};
 use crate::kin::table;
 use crate::roles::Roles;
 use crate::scale;
@@ -132,32 +134,37 @@ pub fn analyse(
     let pairs = roles.pairs(fingerprints.models());
     let court = Court::of_roles(fingerprints, roles, &pairs, &matrix, &mut warnings);
     let rows = court.rows(&matrix);
-    let calibrated = calibration::of(&court, fingerprints, (&matrix, &rows), settings);
-    let mut heard: Vec<(Statement, Option<Heard>)> = pairs
+    let mut calibrated = calibration::of(&court, fingerprints, (&matrix, &rows), settings);
+    let heard: Vec<(Statement, Option<Heard>)> = pairs
         .par_iter()
         .map(|pair| statement(pair, fingerprints, &court, (&matrix, &rows, &left_out)))
         .collect();
-    for (statement, _) in &mut heard {
-        if let Some(effect) = statement.effect {
-            let cap = log10_lr_cap(statement.controls.len());
-            statement.log10_lr = Some(calibrated.model.log10_lr(effect.value, cap));
-            statement.log10_lr_cap = Some(cap);
-            statement.notes.extend(calibrated.note.clone());
+    let (mut statements, heard): (Vec<Statement>, Vec<Option<Heard>>) = heard.into_iter().unzip();
+    // A ratio is of a teacher only where the teacher may be this one and no other.
+    let asked: Vec<Option<Asked>> = statements
+        .iter()
+        .zip(&heard)
+        .map(|(statement, heard)| {
+            let is_older = roles.is_older(&statement.suspect, &statement.candidate);
+            let heard = heard.as_ref().filter(|_| !is_older)?;
+            let suspect = fingerprints.model(&statement.suspect)?;
+            Some(court.asked(suspect, heard, statement.controls.len(), heard.row_p?))
+        })
+        .collect();
+    weigh(&mut statements, &asked, &mut calibrated);
+    for statement in &mut statements {
+        if roles.is_older(&statement.suspect, &statement.candidate) {
+            // Nobody learns from a model that does not exist yet: nothing is asked of chance.
+            statement.p = None;
         }
     }
-    let (mut statements, heard): (Vec<Statement>, Vec<Option<Heard>>) = heard.into_iter().unzip();
     adjust(&mut statements, settings.is_registered);
     for (statement, heard) in statements.iter_mut().zip(&heard) {
+        // One that is excluded by dates was compared and stays not supported.
         if statement.p.is_some() {
             let row_p = heard.as_ref().and_then(|heard| heard.row_p);
-            let found = specific(finding(statement, settings.alpha), row_p, settings.alpha);
-            // Nobody learns from a model that does not exist yet.
-            let is_older = roles.is_older(&statement.suspect, &statement.candidate);
-            statement.finding = if is_older {
-                Finding::NotSupported
-            } else {
-                found
-            };
+            let found = finding(statement, settings.alpha);
+            statement.finding = specific(found, row_p, settings.alpha);
         }
     }
     TeacherResult {
@@ -206,14 +213,15 @@ fn statement(
             None,
         );
     }
-    let controls = court.controls_of(suspect, candidate);
+    let controls = court.compared_with(matrix, (suspect, candidate));
+    let apart = court.controls_of(suspect, candidate).len() - controls.len();
     let names = controls
         .iter()
         .map(|control| fingerprints.models()[*control].clone())
         .collect();
     let Some(heard) = court.hear((matrix, rows), (suspect, candidate), &controls) else {
         let reason = format!(
-            "{} students that the candidate cannot have taught",
+            "{} students that answered prompts of the candidate and that it cannot have taught",
             controls.len()
         );
         let statement = Statement {
@@ -229,13 +237,27 @@ fn statement(
         .filter_map(|matrix| court.stand(matrix, (suspect, candidate), &controls))
         .collect();
     let families = court.families_among(&controls);
+    let mut notes: Vec<String> = not_compared(apart).into_iter().collect();
+    let as_close = controls.iter().filter(|control| {
+        matrix
+            .get(**control, candidate)
+            .is_some_and(|value| value >= heard.value)
+    });
+    let as_close = as_close.map(|control| fingerprints.models()[*control].as_str());
+    notes.extend(as_close_as(&pair.0, &pair.1, as_close));
+    notes.extend(notes::of(
+        court,
+        (matrix, rows),
+        (suspect, candidate),
+        (&heard, &controls),
+    ));
     let statement = Statement {
         statistic: Some(heard.value),
         effect: Some(standing_interval(heard.standing, &jackknife, families)),
         p: Some(heard.p),
         prompts,
         controls: names,
-        notes: notes::of(court, (matrix, rows), (suspect, candidate), &heard),
+        notes,
         ..none(Finding::NotSupported)
     };
     (statement, Some(heard))

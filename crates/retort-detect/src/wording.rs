@@ -94,12 +94,47 @@ pub fn statement(statement: &Statement) -> String {
     let text = format!("{question} {}", weight(statement));
     match &statement.finding {
         Finding::Inconclusive(why) => format!("{text} Inconclusive: {why}."),
+        Finding::NotSupported => match against(statement) {
+            Some(p) => format!("{text} They carry no finding: p = {p}, above the level."),
+            None => text,
+        },
         Finding::Supported
-        | Finding::NotSupported
         | Finding::NotMeasured(_)
         | Finding::Underpowered(_)
         | Finding::ControlSetInsufficient(_) => text,
     }
+}
+
+/// Returns the p-value of a pair that is not supported although its ratio speaks for the first.
+fn against(statement: &Statement) -> Option<String> {
+    let speaks = statement.log10_lr.is_some_and(|value| value >= SCALE[0].0);
+    let p = statement.p_adjusted.or(statement.p);
+    p.filter(|_| speaks).map(probability)
+}
+
+/// Returns whether dates answer the question of a teacher: the suspect was published first, so that
+/// no p-value is given.
+pub(crate) fn is_excluded_by_dates(statement: &Statement) -> bool {
+    statement.detector == Detector::Teacher
+        && statement.finding == Finding::NotSupported
+        && statement.p.is_none()
+}
+
+/// Returns why a pair that was compared has no likelihood ratio; nothing where it has one, or was
+/// not compared.
+pub fn no_ratio(statement: &Statement) -> Option<&'static str> {
+    if statement.log10_lr.is_some() {
+        return None;
+    }
+    if is_excluded_by_dates(statement) {
+        return Some("none: published before the candidate");
+    }
+    statement.p?;
+    Some(match statement.detector {
+        Detector::Same => "none: it tests sameness",
+        Detector::Teacher => "none: no other vendor's candidate",
+        Detector::Kin | Detector::Genes => "not calibrated",
+    })
 }
 
 /// Returns what the likelihood ratio says, or the p-value where there is no ratio.
@@ -132,16 +167,28 @@ fn without_ratio(statement: &Statement) -> String {
     if statement.detector == Detector::Same {
         return alike(statement);
     }
-    match (&statement.finding, statement.p_adjusted.or(statement.p)) {
-        (Finding::Supported, Some(p)) => format!(
-            "The observations would be unusual under the second (p = {}); how much more probable they are under the first was not calibrated.",
-            probability(p)
+    if is_excluded_by_dates(statement) {
+        return format!(
+            "`{}` was published before `{}`, which excludes the first whatever the likeness.",
+            statement.suspect, statement.candidate
+        );
+    }
+    let Some(p) = statement.p_adjusted.or(statement.p).map(probability) else {
+        return "No weight can be given.".to_owned();
+    };
+    match &statement.finding {
+        Finding::Supported => format!(
+            "The observations would be unusual under the second (p = {p}); how much more probable they are under the first was not calibrated."
         ),
-        (_, Some(p)) => format!(
-            "The observations are not unusual under the second (p = {}).",
-            probability(p)
-        ),
-        (_, None) => "No weight can be given.".to_owned(),
+        Finding::NotSupported => {
+            format!("The observations are not unusual under the second (p = {p}).")
+        }
+        Finding::Inconclusive(_)
+        | Finding::NotMeasured(_)
+        | Finding::Underpowered(_)
+        | Finding::ControlSetInsufficient(_) => {
+            format!("p = {p} under the second; no likelihood ratio is given.")
+        }
     }
 }
 
@@ -177,6 +224,13 @@ pub fn probability(p: f64) -> String {
     } else {
         format!("{p:.1e}")
     }
+}
+
+/// Returns a level in per cent, as it was set: `5 %`, `0.1 %`.
+pub fn percent(level: f64) -> String {
+    let percent = format!("{:.4}", level * 100.0);
+    let short = percent.trim_end_matches('0').trim_end_matches('.');
+    format!("{short} %")
 }
 
 /// Returns the name of a finding, as tables and files say it.
@@ -238,7 +292,7 @@ pub const fn conclusion(conclusion: Conclusion) -> &'static str {
             "A relation is supported; whether derivation, shared base or distillation cannot be told without raw completions."
         }
         Conclusion::NotDistinguishable => {
-            "Nothing beyond what models without a known relation show."
+            "What was measured shows nothing beyond what models without a known relation show."
         }
         Conclusion::Undetermined => "No conclusion: something needed was not measured.",
     }
@@ -330,5 +384,31 @@ mod tests {
             text.contains("not unusual under the second (p = 0.040)"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn words_and_findings_do_not_contradict() {
+        let unclear = Finding::Inconclusive("over other prompts one might".to_owned());
+        let text = said(None, None, unclear);
+        assert!(!text.contains("not unusual"), "{text}");
+        let text = said(Some(1.0), Some(2.0), Finding::NotSupported);
+        assert!(
+            text.contains("10 times more probable under the first"),
+            "{text}"
+        );
+        assert!(text.contains("no finding: p = 0.040"), "{text}");
+        assert_eq!(
+            [0.05, 0.001, 0.1, 0.0125].map(percent),
+            ["5 %", "0.1 %", "10 %", "1.25 %"]
+        );
+        let genes = Statement {
+            detector: Detector::Genes,
+            ..crate::example::statement("s", "t", Detector::Genes, 1.4)
+        };
+        let genes = Statement {
+            log10_lr: None,
+            ..genes
+        };
+        assert_eq!(no_ratio(&genes), Some("not calibrated"));
     }
 }

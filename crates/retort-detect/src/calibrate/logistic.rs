@@ -83,10 +83,9 @@ impl Logistic {
         })
     }
 
-    /// Returns log10 of the likelihood ratio, within plus and minus `cap`.
-    pub fn log10_lr(self, score: f64, cap: f64) -> f64 {
-        ((self.intercept + self.slope * score.min(SCORE_MAX)) / std::f64::consts::LN_10)
-            .clamp(-cap, cap)
+    /// Returns log10 of the likelihood ratio, whatever the controls support.
+    pub fn log10_lr(self, score: f64) -> f64 {
+        (self.intercept + self.slope * score.min(SCORE_MAX)) / std::f64::consts::LN_10
     }
 }
 
@@ -122,18 +121,22 @@ fn newton(points: &[(f64, f64, f64)]) -> (f64, f64) {
 
 /// Returns for every score the log10 likelihood ratio by a fit on the scores that share none of its
 /// groups; absent where too few remain.
-pub fn leave_groups_out(scored: &[Scored], cap: impl Fn(usize) -> f64) -> Vec<Option<f64>> {
+pub fn leave_groups_out(scored: &[Scored]) -> Vec<Option<f64>> {
     let mut fits: BTreeMap<&BTreeSet<usize>, Option<Logistic>> = BTreeMap::new();
-    let all = scored.iter().enumerate();
-    all.map(|(at, one)| {
-        let fit = fits.entry(&one.groups).or_insert_with(|| {
-            let others: Vec<&Scored> = scored
-                .iter()
-                .filter(|other| other.groups.is_disjoint(&one.groups))
-                .collect();
-            Logistic::fit(&others)
-        });
-        fit.map(|fit| fit.log10_lr(one.score, cap(at)))
+    let all = scored.iter();
+    all.map(|one| {
+        let fit = fits
+            .entry(&one.groups)
+            .or_insert_with(|| Logistic::fit(&sharing_none(scored, &one.groups)));
+        fit.map(|fit| fit.log10_lr(one.score))
     })
     .collect()
+}
+
+/// Returns the scores that share none of these groups.
+pub(super) fn sharing_none<'a>(scored: &'a [Scored], groups: &BTreeSet<usize>) -> Vec<&'a Scored> {
+    let others = scored.iter();
+    others
+        .filter(|other| other.groups.is_disjoint(groups))
+        .collect()
 }

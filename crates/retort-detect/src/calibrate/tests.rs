@@ -91,10 +91,37 @@ fn likelihood_ratios_recover_two_normal_classes() {
         (fit.slope - 2.0).abs() < 0.2 && (fit.intercept + 2.0).abs() < 0.25,
         "{fit:?}"
     );
-    let found = leave_groups_out(&scored, |_| 1.0);
-    assert!(found.iter().flatten().all(|lr| lr.abs() <= 1.0));
+    let found = leave_groups_out(&scored);
     assert_eq!(found.iter().flatten().count(), scored.len());
     assert_eq!(Logistic::fit(&[]), None);
+}
+
+#[test]
+fn a_ratio_never_exceeds_what_controls_support() {
+    // None of 99 stands as high: within 1 / 100 and 100.
+    close(within_support(5.0, 99, 0.01), 2.0);
+    close(within_support(-5.0, 99, 0.01), -2.0);
+    close(within_support(0.4, 99, 0.01), 0.4);
+    // A quarter stands as high: at most 4, at least 1 / 100.
+    close(within_support(5.0, 99, 0.25), 4.0_f64.log10());
+    close(within_support(-5.0, 99, 0.25), -2.0);
+    close(within_support(5.0, 99, 1.0), 0.0);
+    close(within_support(5.0, 1_000_000, 1e-6), LOG10_LR_MAX);
+    assert_eq!(
+        within_support(5.0, 99, 1.0).to_bits(),
+        0.0_f64.to_bits(),
+        "no minus zero"
+    );
+}
+
+#[test]
+fn what_differs_by_rounding_is_a_tie() {
+    let controls = vec![0.1 + 0.2; 19];
+    close(conformal_p(0.3, &controls), 1.0);
+    close(conformal_p(0.1 + 0.2 + 1e-15, &controls), 1.0);
+    close(conformal_p(0.31, &controls), 0.05);
+    assert!(can_reach(19, 0.05) && !can_reach(18, 0.05) && can_reach(99, 0.01));
+    assert_eq!([0.05, 0.01, 0.1].map(controls_needed), [19, 99, 9]);
 }
 
 #[test]

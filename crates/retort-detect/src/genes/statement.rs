@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Genes;
 use crate::analysis::{Detector, Finding, Interval, Statement};
+use crate::calibrate::{can_reach, conformal_p, controls_needed};
 
 /// A control whose score lies this many robust standard deviations above the others' median is
 /// named: it may be related to the candidate itself. One in 30,000 of a normal distribution.
@@ -149,7 +150,7 @@ fn fill(genes: &Genes, statement: &mut Statement, controls: &[String]) -> Findin
     statement.p = Some(p);
     statement.effect = effect(genes, &asked, own, &others);
     statement.notes.extend(outliers(genes, &asked, &others));
-    if 1.0 / (others.len() + 1) as f64 > settings.alpha {
+    if !can_reach(others.len(), settings.alpha) {
         return Finding::ControlSetInsufficient(format!(
             "{} controls allow no p below {:.3}; {} needed for {}",
             others.len(),
@@ -167,21 +168,6 @@ fn fill(genes: &Genes, statement: &mut Statement, controls: &[String]) -> Findin
         ),
         _ => Finding::Supported,
     }
-}
-
-/// Returns the smallest number of controls with which p can reach `alpha`: 1 / (n + 1) ≤ alpha.
-fn controls_needed(alpha: f64) -> usize {
-    let mut needed = 1;
-    while 1.0 / (needed + 1) as f64 > alpha && needed < 1_000_000 {
-        needed += 1;
-    }
-    needed
-}
-
-/// Returns the share of scores, its own included, that are at least `own`.
-pub(crate) fn conformal_p(own: f64, others: &[f64]) -> f64 {
-    let as_high = others.iter().filter(|other| **other >= own).count();
-    (as_high + 1) as f64 / (others.len() + 1) as f64
 }
 
 /// Returns mean and standard deviation; nothing for fewer than two values or none that differ.

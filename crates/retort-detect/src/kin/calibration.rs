@@ -6,7 +6,9 @@ use retort_fingerprint::{Fingerprints, Similarities};
 
 use super::{Ground, KinSettings};
 use crate::analysis::Detector;
-use crate::calibrate::{Calibrated, Logistic, Sample, contaminated, outlier_pairs};
+use crate::calibrate::{
+    Calibrated, Logistic, Sample, Seen, can_reach, contaminated, outlier_pairs,
+};
 use crate::roles::{Kind, Roles};
 
 /// Likelihood ratios by standing, fitted on the public benchmark of `retort bench lineage`: used
@@ -85,11 +87,16 @@ pub(super) fn of(
 ) -> Calibrated {
     let mut sample = Sample::default();
     let mut add = |pair: (usize, usize), is_related: bool| {
-        let controls = ground.controls_of(pair.0, pair.1);
+        let controls = ground.compared_with(matrix, pair);
         if let Some(found) = ground.compare(matrix, pair, &controls) {
-            let families = [ground.families[pair.0], ground.families[pair.1]];
-            let seen = (found.standing, found.p <= settings.alpha);
-            sample.add(is_related, seen, &families, controls.len());
+            let seen = Seen {
+                standing: found.standing,
+                p: found.p,
+                controls: controls.len(),
+                families: [ground.families[pair.0], ground.families[pair.1]],
+            };
+            let could = can_reach(controls.len(), settings.alpha);
+            sample.add(is_related, seen, could.then_some(found.p <= settings.alpha));
         }
     };
     for (i, one) in ground.controls.iter().enumerate() {

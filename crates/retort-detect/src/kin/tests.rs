@@ -70,6 +70,10 @@ fn strangers_are_flagged_no_more_often_than_told() {
     for level in [0.05, 0.1, 0.2, 0.5] {
         assert!(share(level) <= level + 0.02, "{level}: {}", share(level));
     }
+    for statement in &result.statements {
+        let (p, ratio) = (statement.p.unwrap(), statement.log10_lr.unwrap());
+        assert!(ratio <= -p.log10() + 1e-9, "{statement:?}");
+    }
     let rate = result
         .calibration
         .and_then(|rates| rates.false_positive_rate);
@@ -86,6 +90,26 @@ fn a_control_that_is_a_secret_child_is_named() {
     let result = analyse(&fingerprints, &roles, &settings());
     let told = result.warnings.join("\n");
     assert!(told.contains("`m01` and `m30`"), "{told}");
+}
+
+#[test]
+fn controls_that_are_as_close_are_named() {
+    let mut speakers = family(0.3);
+    speakers.push(("m30".to_owned(), vec![(1, 0.9), (88, 1.0)]));
+    let mut roles = roles("x-child", "m00");
+    roles.controls.push("m30".to_owned());
+    let fingerprints = fingerprints(&corpus(&speakers, 32));
+    let found = analyse(&fingerprints, &roles, &settings())
+        .statements
+        .remove(0);
+    let note = "as close to m00 as x-child is: m30".to_owned();
+    assert!(found.notes.contains(&note), "{found:?}");
+    roles.controls.pop();
+    let found = analyse(&fingerprints, &roles, &settings())
+        .statements
+        .remove(0);
+    let is_none = |note: &String| !note.starts_with("as close");
+    assert!(found.notes.iter().all(is_none), "{found:?}");
 }
 
 #[test]
@@ -137,4 +161,62 @@ fn too_little_is_said_to_be_too_little() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn controls_without_a_prompt_in_common_do_not_count() {
+    let mut all = corpus(&family(0.5), 96);
+    let absent = |name: &str| ("m10".."m30").contains(&name);
+    let names = all.models.clone();
+    all.replies
+        .retain(|reply| absent(&names[reply.model]) == (reply.prompt >= 48));
+    let result = analyse(&fingerprints(&all), &roles("x-child", "m00"), &settings());
+    let found = &result.statements[0];
+    assert_eq!(found.controls.len(), 9, "{found:?}");
+    assert!(
+        matches!(found.finding, Finding::ControlSetInsufficient(_)),
+        "{found:?}"
+    );
+    assert_eq!(found.log10_lr_cap, Some(1.0));
+    assert!(found.notes[0].contains("possible p is 0.1000"), "{found:?}");
+}
+
+#[test]
+fn error_rates_need_controls_that_could_have_erred() {
+    let speakers: Vec<Speaker> = (0..14)
+        .map(|n| (format!("m{n:02}"), vec![(n + 1, 1.0)]))
+        .collect();
+    let fingerprints = fingerprints(&corpus(&speakers, 24));
+    let mut roles = roles("m00", "m01");
+    roles.controls = (2..14).map(|n| format!("m{n:02}")).collect();
+    let rates = analyse(&fingerprints, &roles, &settings()).calibration;
+    let rates = rates.expect("controls are compared with each other");
+    assert_eq!(rates.false_positive_rate, None, "no p-value reaches 5 %");
+    assert!(rates.cllr_min.is_none() && !rates.unrelated.is_empty());
+}
+
+#[test]
+fn a_pair_in_question_has_no_part_in_the_fit_that_weighs_it() {
+    let mut speakers = family(0.12);
+    let mut known = roles("x-child", "m00");
+    for n in 1..=12_u64 {
+        let name = format!("c{n:02}");
+        speakers.push((name.clone(), vec![(n + 1, 0.1), (200 + n, 1.0)]));
+        let facts = known.facts.entry(name).or_default();
+        facts.parents.insert(format!("m{n:02}"));
+    }
+    let fingerprints = fingerprints(&corpus(&speakers, 48));
+    let ratio = |roles: &Roles| {
+        let found = analyse(&fingerprints, roles, &settings())
+            .statements
+            .remove(0);
+        assert!(found.notes.iter().all(|note| !note.contains("benchmark")));
+        let (ratio, cap) = (found.log10_lr.unwrap(), found.log10_lr_cap.unwrap());
+        assert!(ratio.abs() < cap - 0.01, "{ratio} is cut at {cap}");
+        ratio
+    };
+    let unknown = ratio(&known);
+    let facts = known.facts.entry("x-child".to_owned()).or_default();
+    facts.parents.insert("m00".to_owned());
+    assert!((ratio(&known) - unknown).abs() < 1e-9);
 }

@@ -10,7 +10,7 @@ use super::{heat, plots, tree};
 use crate::analysis::{
     Analysis, Calibration, Decision, Exhibit, Finding, Interval, Registration, Statement,
 };
-use crate::{decide, wording};
+use crate::{decide, rank, wording};
 
 /// Statements that are shown; the rest is in `pairs.parquet`.
 const STATEMENTS: usize = 120;
@@ -55,6 +55,7 @@ pub(super) struct Report {
     tree: &'static str,
     settings: Vec<(String, String)>,
     snapshot: String,
+    level: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -158,7 +159,8 @@ pub(super) fn of(analysis: &Analysis) -> Report {
         .source
         .get("target")
         .or_else(|| analysis.source.get("campaign"));
-    let shown: Vec<&Statement> = analysis.statements.iter().take(STATEMENTS).collect();
+    let ranked = rank::statements(analysis);
+    let shown: Vec<&Statement> = ranked.iter().copied().take(STATEMENTS).collect();
     let asked: BTreeSet<(&str, &str)> = analysis
         .statements
         .iter()
@@ -189,9 +191,8 @@ pub(super) fn of(analysis: &Analysis) -> Report {
             .map(|(key, value)| (short(key), short(value)))
             .collect(),
         warnings: lines(&analysis.warnings),
-        decisions: analysis
-            .decisions
-            .iter()
+        decisions: rank::decisions(analysis)
+            .into_iter()
             .take(DECISIONS)
             .map(|d| decision(analysis, d))
             .collect(),
@@ -203,7 +204,7 @@ pub(super) fn of(analysis: &Analysis) -> Report {
         maps: maps(analysis, &asked),
         trees: trees(analysis),
         calibrations: analysis.calibrations.iter().map(calibration).collect(),
-        exhibits: exhibits(analysis),
+        exhibits: exhibits(&ranked),
         coverage: coverage(analysis, &outcomes),
         outcomes: outcomes.into_iter().map(|outcome| short(outcome)).collect(),
         checks: lines(&analysis.control_checks),
@@ -215,6 +216,7 @@ pub(super) fn of(analysis: &Analysis) -> Report {
             .map(|(key, value)| (short(key), short(&value.to_string())))
             .collect(),
         snapshot: short(snapshot.map_or("SNAPSHOT", String::as_str)),
+        level: wording::percent(analysis.level()),
     }
 }
 
@@ -307,7 +309,8 @@ fn statement(statement: &Statement) -> StatementView {
         }),
         p: statement.p.map_or(none(), wording::probability),
         p_adjusted: statement.p_adjusted.map_or(none(), wording::probability),
-        ratio: figure(statement.log10_lr, 2),
+        ratio: wording::no_ratio(statement)
+            .map_or_else(|| figure(statement.log10_lr, 2), str::to_owned),
         cap: figure(statement.log10_lr_cap, 2),
         finding: wording::finding(&statement.finding),
         sign,
@@ -404,7 +407,7 @@ fn percent(share: f64) -> String {
     }
 }
 
-fn exhibits(analysis: &Analysis) -> Vec<ExhibitView> {
+fn exhibits(ranked: &[&Statement]) -> Vec<ExhibitView> {
     let of = |statement: &Statement, exhibit: &Exhibit| ExhibitView {
         pair: short(&format!(
             "{} and {}",
@@ -429,7 +432,7 @@ fn exhibits(analysis: &Analysis) -> Vec<ExhibitView> {
             .collect(),
     };
     let (each, all) = EXHIBITS;
-    let mut statements: Vec<&Statement> = analysis.statements.iter().collect();
+    let mut statements = ranked.to_vec();
     statements.sort_by_key(|statement| statement.finding != Finding::Supported);
     let shown = statements.into_iter().flat_map(|s| {
         s.exhibits
@@ -454,4 +457,53 @@ fn coverage(analysis: &Analysis, outcomes: &BTreeSet<&String>) -> Vec<CoverageVi
         }
     });
     rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::{Conclusion, Detector};
+    use crate::example;
+
+    /// Pairs that are not supported, by name, and a few that are behind them.
+    fn many(weak: usize) -> Analysis {
+        let mut analysis = example::analysis(3);
+        let kin = |suspect: &str, lr: f64| example::statement(suspect, "t", Detector::Kin, lr);
+        analysis.statements = (0..weak).map(|n| kin(&format!("a{n:03}"), -0.5)).collect();
+        analysis.statements.push(kin("x", 1.2));
+        analysis.statements.push(kin("y", 1.6));
+        analysis.statements.push(kin("z", 0.9));
+        analysis.decisions = decide::decide_all(&analysis.statements);
+        analysis
+    }
+
+    #[test]
+    fn the_strongest_evidence_comes_first_and_is_never_left_out() {
+        let analysis = many(300);
+        let report = of(&analysis);
+        let suspects =
+            |names: Vec<&String>| -> Vec<String> { names.into_iter().take(4).cloned().collect() };
+        let expected = ["y", "x", "z", "a000"];
+        let of_statements = report.statements.iter().map(|s| &s.suspect).collect();
+        assert_eq!(suspects(of_statements), expected);
+        let of_decisions = report.decisions.iter().map(|d| &d.suspect).collect();
+        assert_eq!(suspects(of_decisions), expected);
+        assert_eq!(
+            analysis.decisions[300].conclusion,
+            Conclusion::RelationOfUnknownKind
+        );
+    }
+
+    #[test]
+    fn why_there_is_no_ratio_stands_where_it_would() {
+        let mut analysis = many(0);
+        analysis.statements.push(Statement {
+            log10_lr: None,
+            log10_lr_cap: None,
+            ..example::statement("y", "t", Detector::Genes, 1.6)
+        });
+        let report = of(&analysis);
+        let genes = report.statements.iter().find(|s| s.detector == "genes");
+        assert_eq!(genes.map(|s| s.ratio.as_str()), Some("not calibrated"));
+    }
 }

@@ -4,7 +4,7 @@ use retort_fingerprint::{Fingerprints, Similarities};
 
 use super::{Court, Rows, TeacherSettings};
 use crate::analysis::Detector;
-use crate::calibrate::{Calibrated, Logistic, Sample};
+use crate::calibrate::{Calibrated, Logistic, Sample, can_reach};
 
 /// Likelihood ratios by standing, fitted on the public benchmark of `retort bench lineage`: used
 /// where the models at hand hold too few known students for a fit of their own.
@@ -30,10 +30,13 @@ pub(super) fn of(
             if !fingerprints.is_in_pool(student) || !(is_taught || is_clean()) {
                 continue;
             }
-            let controls = court.controls_of(student, *candidate);
+            let controls = court.compared_with(measured.0, (student, *candidate));
             if let Some(heard) = court.hear(measured, (student, *candidate), &controls) {
-                let seen = (heard.standing, heard.p <= settings.alpha);
-                sample.add(is_taught, seen, &[court.families[student]], controls.len());
+                let row_p = heard.row_p.unwrap_or(heard.p);
+                let seen = court.asked(student, &heard, controls.len(), row_p);
+                // Nothing is ever found without another vendor's candidate.
+                let could = heard.row_p.is_some() && can_reach(controls.len(), settings.alpha);
+                sample.add(is_taught, seen, could.then_some(seen.p <= settings.alpha));
             }
         }
     }

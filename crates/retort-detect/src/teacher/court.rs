@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use retort_fingerprint::{Fingerprints, Similarities};
 
-use crate::calibrate::{conformal_p, pooled_sd, standing};
+use crate::calibrate::{Asked, conformal_p, pooled_sd, standing};
 use crate::roles::{Kind, ModelFacts, Roles};
 
 /// A suspect heard beside the controls of a candidate.
@@ -138,6 +138,33 @@ impl<'a> Court<'a> {
                 && self.is_clean(*control, candidate)
         };
         self.controls.iter().copied().filter(fit).collect()
+    }
+
+    /// Returns the controls of a pair that were compared with the candidate.
+    pub(crate) fn compared_with(
+        &self,
+        matrix: &Similarities,
+        (suspect, candidate): (usize, usize),
+    ) -> Vec<usize> {
+        let mut controls = self.controls_of(suspect, candidate);
+        controls.retain(|control| matrix.get(*control, candidate).is_some());
+        controls
+    }
+
+    /// Returns a suspect as it is weighed: by the higher of both p-values, as a finding needs both.
+    pub(crate) fn asked(
+        &self,
+        suspect: usize,
+        heard: &Heard,
+        controls: usize,
+        row_p: f64,
+    ) -> Asked {
+        Asked {
+            standing: heard.standing,
+            p: heard.p.max(row_p),
+            controls,
+            families: [self.families[suspect]; 2],
+        }
     }
 
     /// Returns whether a model may be a control of some candidate.

@@ -12,13 +12,12 @@ pub(super) fn of(
     court: &Court<'_>,
     (matrix, rows): (&Similarities, &Rows),
     (suspect, candidate): (usize, usize),
-    heard: &Heard,
+    (heard, controls): (&Heard, &[usize]),
 ) -> Vec<String> {
-    let controls = court.controls_of(suspect, candidate);
     let mut notes = vec![format!(
         "{} controls of {} families; the smallest possible p is {:.4}",
         controls.len(),
-        court.families_among(&controls),
+        court.families_among(controls),
         1.0 / (controls.len() + 1) as f64
     )];
     if let Some((row, p)) = heard.row.zip(heard.row_p) {
@@ -26,13 +25,17 @@ pub(super) fn of(
             "beyond its closeness to other vendors' candidates: {row:.2}, p {p:.3}"
         ));
     }
-    notes.push(era(court, (matrix, rows), (suspect, candidate)));
-    notes.extend(siblings(court, rows, (suspect, candidate), &controls));
+    notes.push(era(court, (matrix, rows), (suspect, candidate), controls));
+    notes.extend(siblings(court, rows, (suspect, candidate), controls));
     if court
         .roles
         .is_older(&court.names[suspect], &court.names[candidate])
     {
-        notes.push("the suspect was published before the candidate: no teacher of it".to_owned());
+        notes.push(format!(
+            "the suspect was published before the candidate: no teacher of it (p {:.3} if that \
+             were not known)",
+            heard.p
+        ));
     }
     notes.extend(CONFOUNDS.map(str::to_owned));
     notes
@@ -43,12 +46,13 @@ fn era(
     court: &Court<'_>,
     (matrix, rows): (&Similarities, &Rows),
     (suspect, candidate): (usize, usize),
+    controls: &[usize],
 ) -> String {
     let released = |at: usize| court.roles.facts(&court.names[at]).released;
     let Some(at) = released(suspect) else {
         return "same era: not measured, the suspect's release is not known".to_owned();
     };
-    let mut controls = court.controls_of(suspect, candidate);
+    let mut controls = controls.to_vec();
     controls.retain(|c| released(*c).is_some_and(|other| other.gap(at) <= ERA_MONTHS));
     match court.hear((matrix, rows), (suspect, candidate), &controls) {
         Some(heard) => format!(

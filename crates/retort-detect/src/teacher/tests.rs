@@ -83,7 +83,16 @@ fn a_model_is_not_taught_by_a_younger_one() {
     roles.facts.entry("t1".to_owned()).or_default().released = Month::parse("2024-05");
     roles.facts.entry("x".to_owned()).or_default().released = Month::parse("2023-05");
     let result = hear(0.5, &roles);
-    assert_eq!(result.statements[0].finding, Finding::NotSupported);
+    let found = &result.statements[0];
+    assert_eq!(found.finding, Finding::NotSupported);
+    assert!(
+        found.effect.is_some_and(|effect| effect.value > 2.0),
+        "{found:?}"
+    );
+    assert_eq!((found.p, found.log10_lr), (None, None), "dates exclude it");
+    let said = crate::wording::statement(found);
+    assert!(said.contains("published before"), "{said}");
+    assert!(!said.contains("more probable"), "{said}");
     assert!(!result.sets[0].candidates.contains(&"t1".to_owned()));
 }
 
@@ -136,6 +145,45 @@ fn closeness_to_every_vendor_identifies_no_teacher() {
     assert_eq!(
         specific(Finding::Supported, Some(0.01), 0.05),
         Finding::Supported
+    );
+}
+
+#[test]
+fn a_ratio_says_no_more_than_both_comparisons() {
+    // Without another vendor's candidate nothing tells this teacher from any.
+    let mut alone = roles();
+    alone.candidates = vec!["t1".to_owned()];
+    let found = hear(0.5, &alone).statements.remove(0);
+    assert!(
+        matches!(found.finding, Finding::Inconclusive(_)),
+        "{found:?}"
+    );
+    assert_eq!(found.log10_lr, None);
+    // A student of the other vendor is close to this one as well, and to that one more.
+    let both = |second: f64| {
+        let mut speakers = school(0.0);
+        speakers.retain(|speaker| speaker.0 != "x");
+        speakers.push((
+            "x".to_owned(),
+            vec![(3, 0.2), (1, 0.3), (2, second), (77, 1.0)],
+        ));
+        let settings = TeacherSettings {
+            is_registered: true,
+            ..TeacherSettings::default()
+        };
+        analyse(&fingerprints(&corpus(&speakers, 64)), &roles(), &settings)
+    };
+    let found = both(0.3).statements.remove(0);
+    assert!(found.p.is_some_and(|p| p < 0.05), "{found:?}");
+    assert!(
+        matches!(found.finding, Finding::Inconclusive(_)),
+        "{found:?}"
+    );
+    let note = found.notes.iter().find(|note| note.starts_with("beyond"));
+    let row_p: f64 = note.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(
+        found.log10_lr.unwrap() <= -row_p.log10() + 0.01,
+        "{found:?}"
     );
 }
 

@@ -119,7 +119,9 @@ fn facts(name: &ModelName, model: &Model, findings: &mut Findings) {
     findings.add(
         Severity::Note,
         steps!["models", name.as_str()],
-        format!("nothing is known of where `{name}` comes from, so it is no control"),
+        format!(
+            "nothing is known of where `{name}` comes from, so it counts as unrelated to all others"
+        ),
         hint,
     );
 }

@@ -11,7 +11,7 @@ pub(crate) struct Fingerprint {
     /// `prompt_index` or `prompt_id`, and output.
     pub(crate) snapshot: String,
     /// Folder to write into, one file per model.
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long = "out", value_name = "DIR")]
     pub(crate) output: PathBuf,
     /// Only these suites.
     #[arg(long, value_name = "SUITE")]

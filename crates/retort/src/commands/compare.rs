@@ -6,6 +6,7 @@ use std::path::Path;
 use retort_detect::analysis::{Finding, Statement};
 use retort_detect::kin::{self, KinResult, KinSettings};
 use retort_detect::roles::Roles;
+use retort_detect::wording;
 use retort_fingerprint::{Centring, Family, Fingerprints, SavedFingerprint, Settings};
 use serde::Serialize;
 
@@ -97,10 +98,12 @@ fn comparison(
         };
         (family, of(Centring::Raw), of(Centring::Double))
     });
+    let mut statement = result.statements.into_iter().next()?;
+    statement.wording = wording::statement(&statement);
     Some(Comparison {
         families: families.collect(),
         tokenizer_match: fingerprints.tokenizer_match(i, j),
-        statement: result.statements.into_iter().next()?,
+        statement,
         warnings: result.warnings,
     })
 }
@@ -146,6 +149,9 @@ fn print(found: &Comparison) {
         statement.candidate,
         in_words(statement)
     ));
+    if statement.p.is_some() {
+        line(&statement.wording);
+    }
     let mut table = Table::new("lrr", &["family", "similarity", "centred"]);
     let number = |of: Option<f64>| of.map_or("-".to_owned(), |value| format!("{value:.3}"));
     for (family, raw, centred) in &found.families {
@@ -170,13 +176,17 @@ fn print(found: &Comparison) {
 fn in_words(statement: &Statement) -> String {
     let measured = || {
         let effect = statement.effect.map_or(0.0, |effect| effect.value);
-        let (p, lr) = (
-            statement.p.unwrap_or(1.0),
-            statement.log10_lr.unwrap_or(0.0),
-        );
+        let side = if effect < 0.0 { "below" } else { "above" };
+        let figure =
+            |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
         format!(
-            "{effect:.2} spreads above {} controls, p {p:.4}, log10 likelihood ratio {lr:.2}",
-            statement.controls.len()
+            "{:.2} spreads {side} the mean of {} controls, p {}, log10 likelihood ratio {} of at most \
+             {}",
+            effect.abs(),
+            statement.controls.len(),
+            statement.p.map_or("-".to_owned(), wording::probability),
+            figure(statement.log10_lr),
+            figure(statement.log10_lr_cap)
         )
     };
     match &statement.finding {

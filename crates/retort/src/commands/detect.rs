@@ -218,6 +218,7 @@ fn explain(error: QuestionError) -> Failure {
             "name one with --candidate, give the campaign roles, or ask about --all-pairs"
                 .to_owned()
         }
+        QuestionError::Itself(_) => "name another with --suspect or --candidate".to_owned(),
         QuestionError::Unknown { name, known } => {
             let near = known.iter().max_by(|a, b| {
                 strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))

@@ -8,7 +8,7 @@ use super::super::draws::{Draws, Trial, rates};
 use super::super::metrics::{Metric, Point};
 use super::super::{Label, PairRow};
 use super::{Bench, Pair, fit, of_pair};
-use crate::calibrate::{Scored, leave_groups_out, log10_lr_cap};
+use crate::calibrate::{Scored, leave_groups_out, log10_lr_cap, within_support};
 use crate::kin::{Compared, Ground, similarity};
 
 const NAME: &str = "kin";
@@ -117,22 +117,19 @@ fn ratios(bench: &mut Bench<'_>, pairs: &[Pair], trials: &[Trial], all: &[Option
             groups: BTreeSet::from([bench.families[pair.student], bench.families[pair.candidate]]),
         })
         .collect();
-    let cap = |at: usize| {
-        measured
-            .get(at)
-            .map_or(0.0, |m| log10_lr_cap(m.1.controls.len()))
-    };
-    let found = leave_groups_out(&scored, cap);
+    let found = leave_groups_out(&scored);
     let mut points = Vec::new();
-    for ((at, (pair, trial, compared)), log10_lr) in measured.iter().enumerate().zip(&found) {
+    for ((pair, trial, compared), log10_lr) in measured.iter().zip(&found) {
         let (suspect, candidate) = bench.label_pair(pair);
+        let controls = trial.controls.len();
+        let log10_lr = log10_lr.map(|ratio| within_support(ratio, controls, compared.p));
         if let Some(score) = log10_lr {
             points.push(Point {
                 candidate: pair.candidate,
                 family: bench.families[pair.student],
                 is_related: trial.is_related,
                 is_temporal: pair.label == Label::NegativeTemporal,
-                score: *score,
+                score,
             });
         }
         bench.out.pairs.push(PairRow {
@@ -144,10 +141,10 @@ fn ratios(bench: &mut Bench<'_>, pairs: &[Pair], trials: &[Trial], all: &[Option
             effect: Some(compared.standing),
             row: None,
             p: Some(compared.p),
-            log10_lr: *log10_lr,
-            cap: cap(at),
+            log10_lr,
+            cap: log10_lr_cap(controls),
             prompts: bench.fingerprints.prompts_of(pair.student, pair.candidate),
-            controls: trial.controls.len(),
+            controls,
         });
     }
     bench.out.fits[0] = fit(&scored);

@@ -10,7 +10,7 @@ use super::super::{FalsePositives, Label, PairRow};
 use super::kin::{CONTROLS, LEVEL};
 use super::{Bench, Pair, fit, of_pair};
 use crate::analysis::Interval;
-use crate::calibrate::{Scored, leave_groups_out, log10_lr_cap, standing};
+use crate::calibrate::{Scored, leave_groups_out, log10_lr_cap, standing, within_support};
 use crate::scale;
 use crate::teacher::{Court, Heard, Rows, closeness};
 
@@ -190,18 +190,19 @@ fn ratios(bench: &mut Bench<'_>, heard: &[(Vec<usize>, Option<Heard>)]) {
             groups: BTreeSet::from([bench.families[pair.student]]),
         })
         .collect();
-    let cap = |at: usize| log10_lr_cap(measured.get(at).map_or(0, |measured| measured.1));
-    let found = leave_groups_out(&scored, cap);
+    let found = leave_groups_out(&scored);
     let mut points = Vec::new();
-    for ((at, (pair, controls, heard)), log10_lr) in measured.iter().enumerate().zip(&found) {
+    for ((pair, controls, heard), log10_lr) in measured.iter().zip(&found) {
         let (suspect, candidate) = bench.label_pair(pair);
+        let p = heard.row_p.map_or(heard.p, |row_p| row_p.max(heard.p));
+        let log10_lr = log10_lr.map(|ratio| within_support(ratio, *controls, p));
         if let Some(score) = log10_lr {
             points.push(Point {
                 candidate: pair.candidate,
                 family: bench.families[pair.student],
                 is_related: is_taught(pair.label),
                 is_temporal: pair.label == Label::NegativeTemporal,
-                score: *score,
+                score,
             });
         }
         bench.out.pairs.push(PairRow {
@@ -213,8 +214,8 @@ fn ratios(bench: &mut Bench<'_>, heard: &[(Vec<usize>, Option<Heard>)]) {
             effect: Some(heard.standing),
             row: heard.row,
             p: Some(heard.p),
-            log10_lr: *log10_lr,
-            cap: cap(at),
+            log10_lr,
+            cap: log10_lr_cap(*controls),
             prompts: bench.fingerprints.prompts_of(pair.student, pair.candidate),
             controls: *controls,
         });

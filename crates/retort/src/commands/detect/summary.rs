@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use retort_detect::analysis::{Analysis, Calibration, Decision, Interval, Registration, Statement};
-use retort_detect::wording;
+use retort_detect::analysis::{
+    Analysis, Calibration, Decision, Detector, Interval, Registration, Statement,
+};
+use retort_detect::{rank, wording};
 
 use super::FILES;
 use crate::output::{Table, count, visible};
@@ -16,15 +18,21 @@ pub(super) fn of(analysis: &Analysis, folder: &Path) -> String {
     let mut text = Vec::new();
     text.extend(head(analysis));
     text.push(String::new());
-    text.push(table(&analysis.statements));
+    text.push(table(&rank::statements(analysis)));
     text.extend(more(analysis.statements.len(), "statements", folder));
-    for decision in analysis.decisions.iter().take(SHOWN) {
+    for decision in rank::decisions(analysis).into_iter().take(SHOWN) {
         text.push(String::new());
         text.extend(decided(analysis, decision));
     }
     text.extend(teachers(analysis));
     text.push(String::new());
-    text.extend(analysis.calibrations.iter().map(error_rates));
+    let level = wording::percent(analysis.level());
+    text.extend(
+        analysis
+            .calibrations
+            .iter()
+            .map(|calibration| error_rates(calibration, &level)),
+    );
     if analysis.calibrations.is_empty() {
         text.push("error rates  not measured: no pairs of known relation".to_owned());
     }
@@ -58,12 +66,15 @@ fn head(analysis: &Analysis) -> Vec<String> {
         ("candidate", &cast.candidates),
         ("control", &cast.controls),
     ];
-    let parts = parts.map(|(part, names)| format!("{} {part}s", count(names.len() as u64)));
+    let parts = parts.map(|(part, names)| {
+        let many = if names.len() == 1 { "" } else { "s" };
+        format!("{} {part}{many}", count(names.len() as u64))
+    });
     lines.push(format!("models     {}", parts.join(", ")));
     lines
 }
 
-fn table(statements: &[Statement]) -> String {
+fn table(statements: &[&Statement]) -> String {
     let headings = [
         "suspect",
         "candidate",
@@ -79,6 +90,10 @@ fn table(statements: &[Statement]) -> String {
     ];
     let mut table = Table::new("llllrrrrrrr", &headings);
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+    let ratio = |statement: &Statement| match (statement.log10_lr, statement.detector) {
+        (None, Detector::Genes) if statement.p.is_some() => "not calibrated".to_owned(),
+        (ratio, _) => figure(ratio),
+    };
     let chance = |value: Option<f64>| value.map_or("-".to_owned(), wording::probability);
     for statement in statements.iter().take(SHOWN) {
         table.row(vec![
@@ -89,7 +104,7 @@ fn table(statements: &[Statement]) -> String {
             figure(statement.effect.map(|effect| effect.value)),
             chance(statement.p),
             chance(statement.p_adjusted),
-            figure(statement.log10_lr),
+            ratio(statement),
             figure(statement.log10_lr_cap),
             statement.prompts.to_string(),
             statement.controls.len().to_string(),
@@ -124,7 +139,7 @@ fn decided(analysis: &Analysis, decision: &Decision) -> Vec<String> {
     let about = analysis.statements.iter().filter(|statement| {
         statement.suspect == decision.suspect
             && statement.candidate == decision.candidate
-            && (statement.p.is_some() || statement.log10_lr.is_some())
+            && (statement.p.is_some() || statement.effect.is_some())
     });
     for statement in about {
         lines.push(format!(
@@ -147,7 +162,7 @@ fn teachers(analysis: &Analysis) -> Vec<String> {
     sets.collect()
 }
 
-fn error_rates(calibration: &Calibration) -> String {
+fn error_rates(calibration: &Calibration, level: &str) -> String {
     let share = |interval: Option<Interval>| {
         interval.map_or("not measured".to_owned(), |i| {
             format!(
@@ -163,7 +178,7 @@ fn error_rates(calibration: &Calibration) -> String {
         .map_or("-".to_owned(), |cllr| format!("{cllr:.3}"));
     let [related, unrelated] = calibration.pairs;
     format!(
-        "error rates  {}: false positives {} at nominal 5 %, power {}, Cllr {cllr}; {related} related and {unrelated} unrelated pairs, {}",
+        "error rates  {}: false positives {} at {level}, power {}, Cllr {cllr}; {related} related and {unrelated} unrelated pairs, {}",
         wording::detector(calibration.detector),
         share(calibration.false_positive_rate),
         share(calibration.power),

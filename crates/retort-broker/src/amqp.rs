@@ -123,8 +123,9 @@ impl AmqpBroker {
     /// Stores a dead letter; its envelope may be larger than a message may be.
     async fn bury(&self, letter: &DeadLetter) -> Result<(), BrokerError> {
         let message = letter.to_message();
-        if message.body.len() > LETTER_MAX_BYTES {
-            let (id, size_bytes) = (message.id, message.body.len());
+        let size_bytes = message.body.bytes_at_most();
+        if size_bytes > LETTER_MAX_BYTES {
+            let id = message.id;
             return Err(BrokerError::TooLarge { id, size_bytes });
         }
         self.store(&Queue::Dead, message).await

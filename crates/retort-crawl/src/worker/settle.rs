@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retort_broker::{Broker, Queue};
+use retort_broker::{Broker, Message, Queue};
 use retort_dataset::writer::{Committed, CommittedRecord};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::context::{Context, Phase};
-use crate::message::{RECEIPT_KIND, Receipt, message};
+use crate::message::{Receipt, message, receipt_message};
 use crate::record::fresh_id;
 
 /// Attempts told in one receipt: far below what a message may hold.
@@ -31,10 +31,10 @@ pub(super) async fn settle(
 ) {
     while let Some(batch) = committed.recv().await {
         for records in batch.records().chunks(RECEIPT_RECORDS) {
-            let receipt = Receipt {
+            let receipt = Arc::new(Receipt {
                 worker_id: context.attempter.maker.worker_id.to_string(),
                 records: records.to_vec(),
-            };
+            });
             deliver(&context, &*broker, &receipt).await;
         }
         let done = || {
@@ -56,9 +56,14 @@ async fn acknowledge(context: &Context, records: impl Iterator<Item = &Committed
 }
 
 /// Sends a receipt until it is taken.
-async fn deliver(context: &Context, broker: &dyn Broker, receipt: &Receipt) {
+async fn deliver(context: &Context, broker: &dyn Broker, receipt: &Arc<Receipt>) {
     let begun = Instant::now();
-    while !send(context, broker, RECEIPT_KIND, receipt).await {
+    loop {
+        let id = fresh_id(context.clock()).to_string();
+        let message = receipt_message(id, Arc::clone(receipt));
+        if publish(broker, message).await {
+            return;
+        }
         let stopping = *context.phase.borrow() != Phase::Work;
         if stopping && begun.elapsed() > RECEIPT_PATIENCE {
             tracing::warn!("a receipt was given up; its rows are in the store");
@@ -76,15 +81,20 @@ pub(super) async fn send<T: serde::Serialize>(
     value: &T,
 ) -> bool {
     let id = fresh_id(context.clock()).to_string();
-    let published = match message(kind, id, value) {
-        Ok(message) => broker
-            .publish(&Queue::Receipts, message)
-            .await
-            .map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
+    match message(kind, id, value) {
+        Ok(message) => publish(broker, message).await,
+        Err(error) => {
+            tracing::warn!(kind, error = %error, "a message to the coordinator was not sent");
+            false
+        }
+    }
+}
+
+async fn publish(broker: &dyn Broker, message: Message) -> bool {
+    let kind = message.kind.clone();
+    let published = broker.publish(&Queue::Receipts, message).await;
     if let Err(error) = &published {
-        tracing::warn!(kind, error, "a message to the coordinator was not sent");
+        tracing::warn!(kind, error = %error, "a message to the coordinator was not sent");
     }
     published.is_ok()
 }

@@ -122,7 +122,7 @@ impl AmqpBroker {
     /// Stores a dead letter; its envelope may be larger than a message may be.
     async fn bury(&self, letter: &DeadLetter) -> Result<(), BrokerError> {
         let mut message = letter.to_message();
-        if message.body.len() > LETTER_MAX_BYTES {
+        if message.body.bytes_at_most() > LETTER_MAX_BYTES {
             message = letter.cut().to_message();
         }
         self.store(&Queue::Dead, message).await

@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{Message, Queue};
@@ -104,14 +103,15 @@ impl DeadLetter {
 
     /// Returns the letter as a message for [`Queue::Dead`], under the id of its message.
     pub fn to_message(&self) -> Message {
-        let text = std::str::from_utf8(&self.message.body).ok();
+        let bytes = self.message.body.bytes();
+        let text = std::str::from_utf8(&bytes).ok();
         let envelope = Envelope {
             queue: self.queue.to_string(),
             reason: self.reason.clone(),
             id: self.message.id.clone(),
             kind: self.message.kind.clone(),
             body: text.map(Into::into),
-            body_hex: text.is_none().then(|| to_hex(&self.message.body)),
+            body_hex: text.is_none().then(|| to_hex(&bytes)),
         };
         let body = serde_json::to_vec(&envelope).expect("strings become JSON without failure");
         Message {
@@ -131,19 +131,20 @@ impl DeadLetter {
             let kind = message.kind.clone();
             return Err(DeadLetterError::Kind { id: id(), kind });
         }
-        let envelope: Envelope<'_> = serde_json::from_slice(&message.body)
+        let bytes = message.body.bytes();
+        let envelope: Envelope<'_> = serde_json::from_slice(&bytes)
             .map_err(|source| DeadLetterError::Json { id: id(), source })?;
         let bad = |field| DeadLetterError::Field { id: id(), field };
         let body = match (envelope.body, envelope.body_hex) {
-            (Some(text), None) => Bytes::from(text.into_owned()),
-            (None, Some(hex)) => from_hex(&hex).ok_or_else(|| bad("body_hex"))?.into(),
+            (Some(text), None) => text.into_owned().into_bytes(),
+            (None, Some(hex)) => from_hex(&hex).ok_or_else(|| bad("body_hex"))?,
             (Some(_), Some(_)) | (None, None) => return Err(bad("body")),
         };
         let queue = envelope.queue.parse().map_err(|_| bad("queue"))?;
         let original = Message {
             id: envelope.id,
             kind: envelope.kind,
-            body,
+            body: body.into(),
         };
         Ok(Self::new(queue, &envelope.reason, original))
     }
@@ -169,13 +170,15 @@ fn from_hex(hex: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn message(body: impl Into<Bytes>) -> Message {
         Message {
             id: "7".to_owned(),
             kind: "retort.sample.v1".to_owned(),
-            body: body.into(),
+            body: body.into().into(),
         }
     }
 
@@ -183,7 +186,7 @@ mod tests {
         let letter = DeadLetter::new(Queue::Receipts, "not a receipt", message(body));
         let stored = letter.to_message();
         assert_eq!(DeadLetter::from_message(&stored).unwrap(), letter);
-        String::from_utf8(stored.body.to_vec()).unwrap()
+        String::from_utf8(stored.body.bytes().to_vec()).unwrap()
     }
 
     #[test]

@@ -30,5 +30,5 @@ pub use dead::{DEAD_KIND, DeadLetter, DeadLetterError, REASON_MAX_BYTES};
 pub use delivery::{Acker, Delivery, Settle};
 pub use error::{AckError, BrokerError};
 pub use memory::MemoryBroker;
-pub use message::{MESSAGE_MAX_BYTES, Message, NAME_MAX_BYTES};
+pub use message::{Body, MESSAGE_MAX_BYTES, Message, NAME_MAX_BYTES};
 pub use queue::{DELIVERY_LIMIT, InvalidQueueName, QUEUE_LENGTH_MAX, Queue, TOPIC_BACKLOG, Topic};

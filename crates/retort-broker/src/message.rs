@@ -1,8 +1,11 @@
 //! What travels: an id, a kind and bytes nobody here reads.
 
+use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::BrokerError;
 
@@ -22,7 +25,86 @@ pub struct Message {
     /// What the body is, such as `retort.sample.v1`; at most [`NAME_MAX_BYTES`].
     pub kind: String,
     /// The content, at most [`MESSAGE_MAX_BYTES`].
-    pub body: Bytes,
+    pub body: Body,
+}
+
+/// The content of a message: bytes, or a value that becomes bytes once a twin needs them. A twin
+/// within one process hands the value itself on, which spares writing, keeping and reading the bytes.
+#[derive(Clone)]
+pub struct Body(Inner);
+
+#[derive(Clone)]
+enum Inner {
+    Bytes(Bytes),
+    Value {
+        value: Arc<dyn Any + Send + Sync>,
+        /// Writes the value, of which it knows the type.
+        write: fn(&(dyn Any + Send + Sync)) -> Bytes,
+        most: usize,
+    },
+}
+
+impl Body {
+    /// Returns a body that is `value` as JSON, at most `bytes_at_most` bytes.
+    pub fn of<T: Serialize + Any + Send + Sync>(value: Arc<T>, bytes_at_most: usize) -> Self {
+        Self(Inner::Value {
+            value,
+            write: json::<T>,
+            most: bytes_at_most,
+        })
+    }
+
+    /// Returns the bytes; the same each time. A value that cannot be JSON has none.
+    pub fn bytes(&self) -> Bytes {
+        match &self.0 {
+            Inner::Bytes(bytes) => bytes.clone(),
+            Inner::Value { value, write, .. } => write(&**value),
+        }
+    }
+
+    /// Returns the value that the body was made of, unless it came as bytes or is another one.
+    pub fn value<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        match &self.0 {
+            Inner::Bytes(_) => None,
+            Inner::Value { value, .. } => Arc::clone(value).downcast().ok(),
+        }
+    }
+
+    /// Returns how many bytes there are at most: exactly as many, unless it was made of a value.
+    pub fn bytes_at_most(&self) -> usize {
+        match &self.0 {
+            Inner::Bytes(bytes) => bytes.len(),
+            Inner::Value { most, .. } => *most,
+        }
+    }
+}
+
+fn json<T: Serialize + Any>(value: &(dyn Any + Send + Sync)) -> Bytes {
+    let value = value.downcast_ref::<T>();
+    let bytes = value.and_then(|value| serde_json::to_vec(value).ok());
+    bytes.unwrap_or_default().into()
+}
+
+impl<T: Into<Bytes>> From<T> for Body {
+    fn from(bytes: T) -> Self {
+        Self(Inner::Bytes(bytes.into()))
+    }
+}
+
+/// Two are equal when their bytes are.
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Body {}
+
+/// Shows the size, never the content: prompts must not reach logs.
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} bytes", self.bytes_at_most())
+    }
 }
 
 impl Message {
@@ -38,11 +120,12 @@ impl Message {
                 return Err(BrokerError::NameTooLong { field, size_bytes });
             }
         }
-        if self.body.len() > MESSAGE_MAX_BYTES {
-            return Err(BrokerError::TooLarge {
-                size_bytes: self.body.len(),
-                id: self.id,
-            });
+        if self.body.bytes_at_most() > MESSAGE_MAX_BYTES {
+            let size_bytes = self.body.bytes().len();
+            if size_bytes > MESSAGE_MAX_BYTES {
+                let id = self.id;
+                return Err(BrokerError::TooLarge { size_bytes, id });
+            }
         }
         Ok(self)
     }
@@ -54,7 +137,7 @@ impl fmt::Debug for Message {
         f.debug_struct("Message")
             .field("id", &self.id)
             .field("kind", &self.kind)
-            .field("body_bytes", &self.body.len())
+            .field("body", &self.body)
             .finish()
     }
 }
@@ -69,7 +152,7 @@ mod tests {
             let message = Message {
                 id: String::new(),
                 kind: "k".repeat(length),
-                body: Bytes::new(),
+                body: "".into(),
             };
             assert_eq!(message.within_limit().is_ok(), fits, "{length}");
         }
@@ -80,11 +163,11 @@ mod tests {
         let message = Message {
             id: "1".to_owned(),
             kind: "k".to_owned(),
-            body: Bytes::from_static(b"a prompt"),
+            body: "a prompt".into(),
         };
         assert_eq!(
             format!("{message:?}"),
-            r#"Message { id: "1", kind: "k", body_bytes: 8 }"#
+            r#"Message { id: "1", kind: "k", body: at most 8 bytes }"#
         );
     }
 }

@@ -322,9 +322,9 @@ impl Coordinator {
         let reissued = self.reissuing.is_some_and(|until| now < until);
         let mut queues: BTreeMap<DomainId, Vec<Message>> = BTreeMap::new();
         for sample in samples {
-            let message = sample_message(&sample, reissued)
-                .map_err(|error| CrawlError::Message(error.to_string()))?;
-            queues.entry(sample.domain).or_default().push(message);
+            let domain = sample.domain.clone();
+            let message = sample_message(sample, reissued);
+            queues.entry(domain).or_default().push(message);
         }
         for (domain, messages) in queues {
             let queue = Queue::Probes(domain);

@@ -191,7 +191,7 @@ impl FleetCoordinator {
         let ping = Message {
             id: fresh_id(&*self.parts.clock).to_string(),
             kind: PING_KIND.to_owned(),
-            body: bytes::Bytes::new(),
+            body: "".into(),
         };
         if let Err(error) = self.parts.broker.publish(&Queue::Receipts, ping).await {
             tracing::debug!(error = %error, "the broker did not take a message");

@@ -5,15 +5,18 @@
 //! (`params`, `input` and `store` of a sample) is the exception. Whoever does not know a part of it
 //! must not ask, so it is read strictly, and a new part is left out where it says nothing.
 
-use bytes::Bytes;
-use retort_broker::Message;
+use retort_broker::{Body, Message};
 use retort_dataset::WriterStatus;
 use retort_dataset::writer::CommittedRecord;
 use retort_pace::DomainStatus;
-use retort_types::{CampaignId, Digest, DomainId, ModelName, Outcome, Sample, Timestamp};
+use retort_types::{
+    CampaignId, Digest, DomainId, ModelName, Outcome, PromptInput, Sample, Timestamp,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Kind of a message that carries a [`Sample`].
 pub const SAMPLE_KIND: &str = "retort.sample.v1";
@@ -192,10 +195,58 @@ pub enum Command {
     },
 }
 
+/// Bytes of a sample besides its texts and parameters: twice its names at their longest.
+const SAMPLE_FRAME_BYTES: usize = 4 << 10;
+
+/// Bytes of an entry of a receipt: twice its names at their longest.
+const COMMITTED_BYTES: usize = 2 << 10;
+
+/// Most bytes that a byte of text takes in JSON.
+const ESCAPED_BYTES: usize = 6;
+
 /// Returns a message for a sample, `reissued` when it may have been published before.
-pub fn sample_message(sample: &Sample, reissued: bool) -> Result<Message, serde_json::Error> {
+pub fn sample_message(sample: Sample, reissued: bool) -> Message {
     let kind = if reissued { REISSUED_KIND } else { SAMPLE_KIND };
-    message(kind, sample.sample_id.to_string(), sample)
+    let id = sample.sample_id.to_string();
+    let most = sample_bytes_at_most(&sample);
+    Message {
+        id,
+        kind: kind.to_owned(),
+        body: Body::of(Arc::new(sample), most),
+    }
+}
+
+/// Returns more bytes than a sample takes as JSON.
+fn sample_bytes_at_most(sample: &Sample) -> usize {
+    // Whatever else is asked may be of any size, and is rarely there at all.
+    if !sample.params.extra.is_empty() || sample.params.stop.is_some() {
+        return usize::MAX;
+    }
+    let input: usize = match &*sample.input {
+        PromptInput::Text(text) => text.len(),
+        PromptInput::Messages(messages) => messages
+            .iter()
+            .map(|message| 32 + message.role.len() + message.content.len())
+            .sum(),
+    };
+    let effort = sample.params.reasoning_effort.as_ref();
+    let texts = [
+        input,
+        sample.prompt_id.len(),
+        sample.system.as_ref().map_or(0, |text| text.len()),
+        effort.map_or(0, String::len),
+    ];
+    SAMPLE_FRAME_BYTES + ESCAPED_BYTES * texts.iter().sum::<usize>()
+}
+
+/// Returns a message for a receipt.
+pub fn receipt_message(id: String, receipt: Arc<Receipt>) -> Message {
+    let most = COMMITTED_BYTES * (1 + receipt.records.len());
+    Message {
+        id,
+        kind: RECEIPT_KIND.to_owned(),
+        body: Body::of(receipt, most),
+    }
 }
 
 /// Returns a message of `kind` with `value` as JSON.
@@ -204,16 +255,25 @@ pub fn message<T: Serialize>(
     id: String,
     value: &T,
 ) -> Result<Message, serde_json::Error> {
-    // As long as it is: thousands wait in memory, and growing left up to half of each unused.
-    let body = serde_json::to_vec(value)?.into_boxed_slice();
     Ok(Message {
         id,
         kind: kind.to_owned(),
-        body: Bytes::from(body),
+        body: serde_json::to_vec(value)?.into(),
     })
 }
 
 /// Returns the value a message carries.
 pub fn parse<T: DeserializeOwned>(message: &Message) -> Result<T, serde_json::Error> {
-    serde_json::from_slice(&message.body)
+    serde_json::from_slice(&message.body.bytes())
+}
+
+/// Returns the value a message carries: the one it was made of, where it stayed in this process.
+pub fn carried<T>(message: &Message) -> Result<Arc<T>, serde_json::Error>
+where
+    T: DeserializeOwned + Any + Send + Sync,
+{
+    match message.body.value() {
+        Some(value) => Ok(value),
+        None => parse(message).map(Arc::new),
+    }
 }

@@ -200,15 +200,15 @@ fn record(
         suite: "objects".parse()?,
         prompt_id: format!("objects-{question:05}"),
         prompt_digest,
-        input,
+        input: Arc::new(input),
         arm: "default".parse()?,
         arm_digest: arm,
         system: None,
-        params: Params {
+        params: Arc::new(Params {
             temperature: Some(1.0),
             max_tokens: Some(300),
             ..Params::default()
-        },
+        }),
         sample_index: draws,
         store: retort_types::campaign::StoreOptions::default(),
         deadline: None,
@@ -342,7 +342,7 @@ fn input(campaign: &CampaignId, rows: u64) -> Result<SealInput> {
             suite: "objects".parse()?,
             id: format!("objects-{question:05}"),
             digest: prompt(question).digest(),
-            input: prompt(question),
+            input: Arc::new(prompt(question)),
         })
     });
     Ok(SealInput {

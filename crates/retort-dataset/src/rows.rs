@@ -5,11 +5,10 @@ mod imported;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Borrow;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use retort_types::prompt::Message;
 use retort_types::record::ExchangePlace;
 use retort_types::reply::{FinishReason, StreamEnd, TokenLogprob};
 use retort_types::{AttemptRecord, Mode, Outcome, Prompt};
@@ -17,7 +16,7 @@ use retort_types::{AttemptRecord, Mode, Outcome, Prompt};
 use crate::schema::Table;
 use crate::seal::{ModelRow, Origin, ServedBy};
 
-use build::Rows;
+use build::{Pairs, Rows};
 pub(crate) use imported::as_imported;
 
 /// Returns the rows of `responses` that `records` make: one per record that ended its sample.
@@ -44,21 +43,19 @@ fn borrowed<R: Borrow<AttemptRecord>>(records: &[R]) -> impl Iterator<Item = &At
 }
 
 fn response_identity(rows: &mut Rows<'_, AttemptRecord>) {
-    rows.text("sample_id", |r| Some(r.sample.sample_id.to_string()));
+    rows.shown("sample_id", |r| Some(r.sample.sample_id));
     rows.str("attempt_id", |r| Some(&r.attempt_id));
     rows.str("campaign", |r| Some(r.sample.campaign.as_str()));
-    rows.text("plan_hash", |r| Some(r.sample.plan_hash.to_string()));
+    rows.shown("plan_hash", |r| Some(r.sample.plan_hash));
     rows.u32("round", |r| Some(r.sample.round));
     rows.str("arm", |r| Some(r.sample.arm.as_str()));
-    rows.text("arm_digest", |r| Some(r.sample.arm_digest.to_string()));
+    rows.shown("arm_digest", |r| Some(r.sample.arm_digest));
     rows.u32("block_id", |r| Some(r.sample.block_id));
     rows.u32("order_in_block", |r| Some(r.sample.order_in_block));
     rows.u64("plan_index", |r| Some(r.sample.index));
     rows.str("suite", |r| Some(r.sample.suite.as_str()));
     rows.str("prompt_id", |r| Some(&r.sample.prompt_id));
-    rows.text("prompt_digest", |r| {
-        Some(r.sample.prompt_digest.to_string())
-    });
+    rows.shown("prompt_digest", |r| Some(r.sample.prompt_digest));
     rows.str("mode", |r| Some(r.sample.input.mode().as_str()));
     rows.u32("sample_index", |r| Some(r.sample.sample_index));
 }
@@ -128,7 +125,7 @@ fn response_timing(rows: &mut Rows<'_, AttemptRecord>) {
     rows.u32("chunk_count", |r| r.timing.chunk_count);
     rows.f32_list("itl_ms", |r| {
         let gaps = &r.timing.itl_ms;
-        (!gaps.is_empty()).then(|| gaps.clone())
+        (!gaps.is_empty()).then(|| gaps.iter().copied())
     });
 }
 
@@ -138,7 +135,7 @@ fn response_http(rows: &mut Rows<'_, AttemptRecord>) {
     rows.pairs("response_headers", |r| {
         let headers = r.http.headers.iter();
         headers
-            .map(|(name, value)| (Cow::from(&**name), Cow::from(value.as_str())))
+            .map(|(name, value)| (&**name, value.as_str()))
             .collect()
     });
     rows.str("provider_request_id", |r| {
@@ -171,7 +168,7 @@ fn exchange(rows: &mut Rows<'_, AttemptRecord>) {
     rows.str("exchange_file", |r| Some(place(r)?.file.as_str()));
     rows.u64("exchange_offset", |r| Some(place(r)?.offset));
     rows.u64("exchange_length", |r| Some(place(r)?.length));
-    rows.text("exchange_sha256", |r| Some(place(r)?.sha256.to_string()));
+    rows.shown("exchange_sha256", |r| Some(place(r)?.sha256));
 }
 
 fn place(record: &AttemptRecord) -> Option<&ExchangePlace> {
@@ -185,22 +182,14 @@ fn body_digests(rows: &mut Rows<'_, AttemptRecord>) {
 }
 
 /// Returns what was put to the model: a chat begins with the arm's system text.
-fn messages_as_sent(record: &AttemptRecord) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+fn messages_as_sent(record: &AttemptRecord) -> Pairs<'_> {
     let sample = &record.sample;
     let system = match sample.input.mode() {
         Mode::Chat => sample.system.as_deref(),
         Mode::Completion => None,
     };
-    let mut messages: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
-    messages.extend(system.map(|text| ("system".into(), text.into())));
-    messages.extend(owned_pairs(sample.input.as_messages()));
-    messages
-}
-
-fn owned_pairs<'a>(messages: Vec<Message>) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
-    messages
-        .into_iter()
-        .map(|message| (message.role.into(), message.content.into()))
+    let system = system.map(|text| ("system", text));
+    system.into_iter().chain(sample.input.pairs()).collect()
 }
 
 /// Returns the rows of `attempts` that `records` make: one per HTTP exchange, so none for a sample
@@ -213,11 +202,11 @@ pub fn attempts<R: Borrow<AttemptRecord>>(records: &[R]) -> Result<RecordBatch, 
         .filter(|record| record.attempt_no > 0 && record.outcome != Outcome::NotAsked)
         .collect();
     let mut rows = Rows::new(Table::Attempts, &asked);
-    rows.text("sample_id", |r| Some(r.sample.sample_id.to_string()));
+    rows.shown("sample_id", |r| Some(r.sample.sample_id));
     rows.str("attempt_id", |r| Some(&r.attempt_id));
     rows.u32("attempt_no", |r| Some(r.attempt_no));
     rows.str("campaign", |r| Some(r.sample.campaign.as_str()));
-    rows.text("plan_hash", |r| Some(r.sample.plan_hash.to_string()));
+    rows.shown("plan_hash", |r| Some(r.sample.plan_hash));
     rows.u64("plan_index", |r| Some(r.sample.index));
     rows.str("model", |r| Some(r.sample.model.as_str()));
     rows.str("domain", |r| Some(r.sample.domain.as_str()));
@@ -274,7 +263,7 @@ pub fn tokens<R: Borrow<AttemptRecord>>(records: &[R]) -> Result<RecordBatch, Ar
         .collect();
     let told: Vec<&TokenRow<'_>> = told.iter().collect();
     let mut rows = Rows::new(Table::Tokens, &told);
-    rows.text("sample_id", |t| Some(t.record.sample.sample_id.to_string()));
+    rows.shown("sample_id", |t| Some(t.record.sample.sample_id));
     rows.str("attempt_id", |t| Some(&t.record.attempt_id));
     rows.str("model", |t| Some(t.record.sample.model.as_str()));
     rows.u32("position", |t| Some(t.position));
@@ -284,15 +273,15 @@ pub fn tokens<R: Borrow<AttemptRecord>>(records: &[R]) -> Result<RecordBatch, Ar
     rows.f32("logprob", |t| t.token.logprob);
     rows.u32("rank", |t| t.token.rank);
     rows.text_list("top_tokens", |t| {
-        t.token.top.iter().map(|top| top.token.as_str()).collect()
+        t.token.top.iter().map(|top| top.token.as_str())
     });
     rows.bytes_list("top_bytes", |t| {
         let top = &t.token.top;
         let told = top.iter().any(|alternative| alternative.bytes.is_some());
-        told.then(|| top.iter().map(|top| top.bytes.as_deref()).collect())
+        told.then(|| top.iter().map(|top| top.bytes.as_deref()))
     });
     rows.f32_list("top_logprobs", |t| {
-        Some(t.token.top.iter().map(|top| top.logprob).collect())
+        Some(t.token.top.iter().map(|top| top.logprob))
     });
     rows.f32("arrived_ms", |t| t.token.arrived_ms);
     rows.finish()
@@ -308,9 +297,9 @@ pub fn prompts(prompts: &[Prompt]) -> Result<RecordBatch, ArrowError> {
     let mut rows = Rows::new(Table::Prompts, &sorted);
     rows.str("suite", |p| Some(p.suite.as_str()));
     rows.str("prompt_id", |p| Some(&p.id));
-    rows.text("prompt_digest", |p| Some(p.digest.to_string()));
+    rows.shown("prompt_digest", |p| Some(p.digest));
     rows.str("mode", |p| Some(p.input.mode().as_str()));
-    rows.pairs("messages", |p| owned_pairs(p.input.as_messages()).collect());
+    rows.pairs("messages", |p| p.input.pairs());
     rows.finish()
 }
 
@@ -341,7 +330,7 @@ pub fn models(models: &[ModelRow]) -> Result<RecordBatch, ArrowError> {
     rows.str("base", |m| m.base.as_deref());
     rows.str("tokenizer", |m| m.tokenizer.as_deref());
     rows.str("released", |m| m.released.as_deref());
-    rows.text("known_relations", |m| Some(m.relations_json()));
+    rows.shown("known_relations", |m| Some(m.relations_json()));
     rows.f64("price_input", |m| m.price.as_ref().map(|price| price.input));
     rows.f64("price_output", |m| {
         m.price.as_ref().map(|price| price.output)

@@ -95,11 +95,11 @@ pub(crate) fn sample(index: u64) -> Sample {
         // Not in the order of the plan, so that sorting shows.
         prompt_id: format!("p{:03}", block * 7 % 10),
         prompt_digest: prompt,
-        input,
+        input: Arc::new(input),
         arm: name::<ArmName>("default"),
         arm_digest: arm,
         system: None,
-        params: Params::default(),
+        params: Arc::default(),
         sample_index: 0,
         store: retort_types::campaign::StoreOptions::default(),
         deadline: None,
@@ -165,7 +165,7 @@ pub(crate) fn with_tokens(mut record: AttemptRecord, texts: &[&str]) -> AttemptR
     record.reply.tokens = texts
         .iter()
         .map(|text| TokenLogprob {
-            token: Some((*text).to_owned()),
+            token: Some((*text).into()),
             logprob: Some(-0.5),
             ..TokenLogprob::default()
         })
@@ -179,8 +179,8 @@ pub(crate) fn full() -> AttemptRecord {
     let some = |text: &str| Some(text.to_owned());
     let at = |ms: i64| Some(Timestamp::from_micros(START + ms * 1_000));
     let sample = Arc::make_mut(&mut record.sample);
-    sample.system = some("system text");
-    sample.params = Params {
+    sample.system = Some("system text".into());
+    sample.params = Arc::new(Params {
         temperature: Some(0.7),
         top_p: Some(0.9),
         top_k: Some(40),
@@ -188,7 +188,7 @@ pub(crate) fn full() -> AttemptRecord {
         seed: Some(-7),
         logprobs: Some(2),
         ..Params::default()
-    };
+    });
     record.reason = some("the reason");
     let asked = Arc::make_mut(&mut record.asked);
     asked.streamed = true;
@@ -267,13 +267,13 @@ fn full_reply() -> Reply {
 
 fn full_token() -> TokenLogprob {
     let top = |token: &str, bytes: Option<&[u8]>, logprob| TopToken {
-        token: token.to_owned(),
-        bytes: bytes.map(<[u8]>::to_vec),
+        token: token.into(),
+        bytes: bytes.map(Into::into),
         logprob,
     };
     TokenLogprob {
-        token: Some("\u{fffd}".to_owned()),
-        bytes: Some(vec![0xf0, 0x9f]),
+        token: Some("\u{fffd}".into()),
+        bytes: Some([0xf0, 0x9f].as_slice().into()),
         logprob: Some(-0.1),
         rank: Some(2),
         top: vec![top("a", Some(&[0xff]), -0.05), top("b", None, -3.5)],
@@ -297,7 +297,7 @@ pub(crate) fn seal_input(total: u64) -> SealInput {
         suite: name::<SuiteName>("suite"),
         id: format!("q{question}"),
         digest: input(question).digest(),
-        input: input(question),
+        input: Arc::new(input(question)),
     });
     SealInput {
         campaign,

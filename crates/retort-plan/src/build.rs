@@ -1,6 +1,7 @@
 //! From a checked campaign and a catalog to the document of a plan.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use retort_types::campaign::PromptSpec;
 use retort_types::catalog::{Catalog, Endpoint, host_and_port, is_loopback_host};
@@ -123,7 +124,7 @@ fn planned_prompt(suite: &SuiteName, id: String, input: PromptInput) -> Prompt {
         suite: suite.clone(),
         id,
         digest: input.digest(),
-        input,
+        input: Arc::new(input),
     }
 }
 
@@ -170,8 +171,8 @@ fn arms(campaign: &Campaign) -> Result<Vec<PlannedArm>, SpecError> {
         planned.push(PlannedArm {
             name: arm.name,
             digest,
-            system: arm.system,
-            params,
+            system: arm.system.map(Into::into),
+            params: Arc::new(params),
         });
     }
     Ok(planned)

@@ -1,5 +1,7 @@
 //! A plan as it is written down: everything that decides which samples there are and their order.
 
+use std::sync::Arc;
+
 use retort_types::catalog::{KnownRelation, Price, Terms};
 use retort_types::{
     AccountName, ArmName, Campaign, Digest, DomainId, Mode, ModelName, Params, Prompt,
@@ -66,10 +68,10 @@ pub struct PlannedArm {
     pub digest: Digest,
     /// System text put in front.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub system: Option<String>,
+    pub system: Option<Arc<str>>,
     /// Sampling parameters: the campaign's, overlaid with the arm's.
     #[serde(default)]
-    pub params: Params,
+    pub params: Arc<Params>,
 }
 
 impl PlannedArm {

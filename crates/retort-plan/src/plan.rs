@@ -1,7 +1,7 @@
 //! A plan: which samples there are, in which order, each computed from its index alone.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use retort_types::sample::SampleKey;
 use retort_types::{Campaign, Catalog, Digest, DomainId, DomainSpec, ModelName, Sample, SampleId};
@@ -180,11 +180,11 @@ impl Plan {
             suite: prompt.suite.clone(),
             prompt_id: prompt.id.clone(),
             prompt_digest: prompt.digest,
-            input: prompt.input.clone(),
+            input: Arc::clone(&prompt.input),
             arm: arm.name.clone(),
             arm_digest: arm.digest,
             system: arm.system.clone(),
-            params: arm.params.clone(),
+            params: Arc::clone(&arm.params),
             sample_index: cell.sample_index,
             store: campaign.store,
             deadline: campaign.budget.deadline,

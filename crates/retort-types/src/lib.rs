@@ -15,6 +15,7 @@ pub mod record;
 pub mod reply;
 pub mod sample;
 pub mod time;
+pub mod token;
 
 pub use campaign::Campaign;
 pub use catalog::{Catalog, Endpoint, Limits, WireProtocol};

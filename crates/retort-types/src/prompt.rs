@@ -1,5 +1,7 @@
 //! Prompts: what a model is asked, and the digest that identifies it.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +75,17 @@ impl PromptInput {
         Digest::of_json(self).expect("strings and lists of strings always serialize")
     }
 
+    /// Returns the messages as (role, content): a text to continue becomes one of role `text`.
+    pub fn pairs(&self) -> Vec<(&str, &str)> {
+        match self {
+            Self::Messages(messages) => messages
+                .iter()
+                .map(|message| (message.role.as_str(), message.content.as_str()))
+                .collect(),
+            Self::Text(text) => vec![("text", text)],
+        }
+    }
+
     /// Returns the input as messages: a text to continue becomes one of role `text`.
     pub fn as_messages(&self) -> Vec<Message> {
         match self {
@@ -94,6 +107,6 @@ pub struct Prompt {
     pub id: String,
     /// SHA-256 of the canonical JSON of `input`.
     pub digest: Digest,
-    /// What is asked.
-    pub input: PromptInput,
+    /// What is asked; shared with the samples that ask it.
+    pub input: Arc<PromptInput>,
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::token::{TokenBytes, TokenText};
+
 /// What a provider answered, as far as its wire protocol tells.
 ///
 /// Absent fields were absent in the answer; an empty text is not an absent one.
@@ -135,10 +137,10 @@ impl TokenSegment {
 pub struct TokenLogprob {
     /// Token text as told; may be lossy where the token is part of a character.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
+    pub token: Option<TokenText>,
     /// The token's bytes, where told.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<Vec<u8>>,
+    pub bytes: Option<TokenBytes>,
     /// Natural log of the probability.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logprob: Option<f32>,
@@ -160,10 +162,10 @@ pub struct TokenLogprob {
 #[serde(default)]
 pub struct TopToken {
     /// Token text as told.
-    pub token: String,
+    pub token: TokenText,
     /// The token's bytes, where told.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<Vec<u8>>,
+    pub bytes: Option<TokenBytes>,
     /// Natural log of the probability.
     pub logprob: f32,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -94,7 +95,8 @@ impl<'de> Deserialize<'de> for SampleId {
     }
 }
 
-/// One planned draw, complete enough that a worker with the same catalog can ask it.
+/// One planned draw, complete enough that a worker with the same catalog can ask it. What samples of
+/// one plan have in common they share: thousands wait in memory.
 ///
 /// Unknown fields are tolerated: a newer coordinator may say more than an older worker reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,17 +128,17 @@ pub struct Sample {
     /// Digest of `input`.
     pub prompt_digest: Digest,
     /// What is asked.
-    pub input: PromptInput,
+    pub input: Arc<PromptInput>,
     /// The arm.
     pub arm: ArmName,
     /// Digest of the arm's system text and parameters.
     pub arm_digest: Digest,
     /// System text put in front, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub system: Option<String>,
+    pub system: Option<Arc<str>>,
     /// Sampling parameters: the campaign's, overlaid with the arm's.
     #[serde(default)]
-    pub params: Params,
+    pub params: Arc<Params>,
     /// Which draw of the same question, from 0.
     pub sample_index: u32,
     /// What is kept of the reply.

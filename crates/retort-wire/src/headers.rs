@@ -121,11 +121,15 @@ fn text(value: &[u8]) -> String {
 
 /// Returns the provider's id of a request.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
-    REQUEST_IDS
-        .iter()
-        .filter_map(|name| headers.get(*name))
-        .map(|value| text(value.as_bytes()))
-        .find(|value| !value.is_empty())
+    // One look at each header: an answer has fewer of them than this list.
+    let told = headers.iter().filter_map(|(name, value)| {
+        let mut ids = REQUEST_IDS.iter();
+        let rank = ids.position(|id| *id == name.as_str())?;
+        (!value.is_empty()).then_some((rank, value))
+    });
+    // Of equals the first.
+    let (_, value) = told.min_by_key(|(rank, _)| *rank)?;
+    Some(text(value.as_bytes()))
 }
 
 #[cfg(test)]

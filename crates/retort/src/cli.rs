@@ -13,7 +13,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use retort_types::{CampaignId, WireProtocol};
 
-pub(crate) use bench::{Bare, BenchCommand, BenchLineage, BenchPace, Throughput, TlsFront};
+pub(crate) use bench::{
+    Bare, BenchCommand, BenchFamily, BenchLineage, BenchPace, Throughput, TlsFront,
+};
 pub(crate) use dataset::{DatasetCommand, KeysCommand, Seal, Show, Verify};
 pub(crate) use detect::Detect;
 pub(crate) use fingerprint::{Compare, Fingerprint};

@@ -68,6 +68,7 @@ pub(crate) async fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Sim(args) => sim::sim(&context, &args).await,
         Command::Bench(BenchCommand::Throughput(args)) => bench::throughput(&args).await,
         Command::Bench(BenchCommand::Pace(args)) => bench::pace(&args).await,
+        Command::Bench(BenchCommand::Family(args)) => bench::family::family(&args).await,
         Command::Bench(BenchCommand::Lineage(args)) => bench::lineage::lineage(&args).await,
         Command::Fingerprint(args) => fingerprint::fingerprint(&context, &args).await,
         Command::Compare(args) => compare::compare(&args).await,

@@ -23,7 +23,7 @@ pub(super) fn read(received: &Received, queue: &Queue) -> Incoming {
     let message = Message {
         id: name(properties.message_id().as_ref()),
         kind: name(properties.kind().as_ref()),
-        body: Bytes::copy_from_slice(&received.data),
+        body: Bytes::copy_from_slice(&received.data).into(),
     };
     let returns = headers.and_then(|headers| integer(headers, "x-delivery-count"));
     let returns = returns.and_then(|count| u32::try_from(count).ok());
@@ -175,7 +175,7 @@ mod tests {
             let properties = BasicProperties::default().with_headers(headers);
             let incoming = read(&received(properties), &Queue::Dead);
             assert_eq!(incoming.returns, returns);
-            assert_eq!(incoming.message.body, Bytes::from_static(b"body"));
+            assert_eq!(incoming.message.body, "body".into());
         }
     }
 }

@@ -162,7 +162,8 @@ impl Task {
             message,
         } = publication;
         self.last += 1;
-        let (number, bytes) = (self.last, message.body.len());
+        let body = message.body.bytes();
+        let (number, bytes) = (self.last, body.len());
         let flight = Flight {
             reply,
             exchange,
@@ -182,7 +183,7 @@ impl Task {
                 exchange.name().into(),
                 key.into(),
                 options,
-                &message.body,
+                &body,
                 properties,
             );
             match sent.await {
@@ -317,7 +318,7 @@ mod tests {
         Message {
             id: "m".to_owned(),
             kind: "k".to_owned(),
-            body: bytes::Bytes::new(),
+            body: "".into(),
         }
     }
 

@@ -10,7 +10,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use retort_types::{DomainId, HumanDuration};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::timeout;
@@ -79,7 +78,7 @@ fn message(id: u32) -> Message {
     Message {
         id: id.to_string(),
         kind: "retort.test.v1".to_owned(),
-        body: Bytes::from(format!("body of {id}")),
+        body: format!("body of {id}").into(),
     }
 }
 

@@ -161,7 +161,6 @@ pub(super) fn unique() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
 
     use super::*;
 
@@ -172,7 +171,7 @@ mod tests {
             backlog.push(Message {
                 id: id.to_string(),
                 kind: String::new(),
-                body: Bytes::new(),
+                body: "".into(),
             });
         }
         let state = backlog.lock();

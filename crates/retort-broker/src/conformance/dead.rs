@@ -1,7 +1,5 @@
 //! Messages that nobody could use.
 
-use bytes::Bytes;
-
 use super::trial::{self, Trial, check_quiet, finish, next_dead, take};
 use crate::{DELIVERY_LIMIT, DeadLetter, Message, Queue};
 
@@ -12,7 +10,7 @@ pub async fn rejected_messages_are_kept_with_their_reason(trial: &Trial) {
     let bytes = Message {
         id: "bytes".to_owned(),
         kind: "retort.bytes.v1".to_owned(),
-        body: Bytes::from_static(b"\xff\x00"),
+        body: b"\xff\x00".as_slice().into(),
     };
     let published = trial.broker.publish(&queue, bytes.clone()).await;
     published.expect("publishes");

@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use retort_types::DomainId;
 use tokio::time::timeout;
 
@@ -127,7 +126,7 @@ pub(super) fn message(id: u32) -> Message {
     Message {
         id: id.to_string(),
         kind: KIND.to_owned(),
-        body: Bytes::from(format!("body of {id}")),
+        body: format!("body of {id}").into(),
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct MemoryConsumer {
     id: ConsumerId,
     // Told whenever a delivery may have become possible, or the session has ended.
     changed: Arc<Notify>,
+    // The same for every fence: one is asked for at each start.
+    membership: Arc<Membership>,
 }
 
 impl MemoryConsumer {
@@ -27,11 +29,17 @@ impl MemoryConsumer {
         id: ConsumerId,
         changed: Arc<Notify>,
     ) -> Self {
+        let membership = Arc::new(Membership {
+            broker: broker.clone(),
+            queue: queue.clone(),
+            consumer: id,
+        });
         Self {
             broker,
             queue,
             id,
             changed,
+            membership,
         }
     }
 
@@ -94,11 +102,7 @@ impl Consumer for MemoryConsumer {
     }
 
     fn fence(&self) -> Fence {
-        Fence::new(Arc::new(Membership {
-            broker: self.broker.clone(),
-            queue: self.queue.clone(),
-            consumer: self.id,
-        }))
+        Fence::new(Arc::<Membership>::clone(&self.membership))
     }
 }
 

@@ -6,7 +6,7 @@ use retort_broker::{Consumer, Delivery};
 use tokio::sync::mpsc;
 
 use crate::fleet::Share;
-use crate::message::{HEARTBEAT_KIND, Heartbeat, PING_KIND, RECEIPT_KIND, Receipt, parse};
+use crate::message::{HEARTBEAT_KIND, Heartbeat, PING_KIND, RECEIPT_KIND, Receipt, carried};
 
 /// What a worker told.
 #[derive(Debug, Clone)]
@@ -22,8 +22,8 @@ impl Note {
     pub(crate) fn of(delivery: &Delivery) -> Option<Self> {
         let message = &delivery.message;
         let read = match message.kind.as_str() {
-            RECEIPT_KIND => parse(message).map(|receipt| Self::Receipt(Arc::new(receipt))),
-            HEARTBEAT_KIND => parse(message).map(|heartbeat| Self::Heartbeat(Arc::new(heartbeat))),
+            RECEIPT_KIND => carried(message).map(Self::Receipt),
+            HEARTBEAT_KIND => carried(message).map(Self::Heartbeat),
             PING_KIND => return None,
             other => {
                 tracing::warn!(kind = other, "a message of unknown kind among the receipts");

@@ -128,8 +128,9 @@ pub(crate) async fn accept(
 /// Returns the text of a campaign: the message's own, or the one in the store that it names.
 async fn text_of(store: &Store, message: &Message) -> Result<String, Refusal> {
     let invalid = |reason: &str| Refusal::Invalid(reason.to_owned());
-    let bytes = match serde_json::from_slice::<Stored>(&message.body) {
-        Err(_) => message.body.clone(),
+    let text = message.body.bytes();
+    let bytes = match serde_json::from_slice::<Stored>(&text) {
+        Err(_) => text,
         Ok(Stored { campaign_sha256 }) => {
             let path = stored_path(campaign_sha256);
             let bytes = store.get(&path).await.map_err(|error| {

@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use retort_broker::{Broker, Health, Queue};
+use retort_broker::{Broker, Health, Message, Queue};
 use retort_dataset::writer::{Committed, CommittedRecord};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::context::{Context, Phase};
-use crate::message::{RECEIPT_KIND, Receipt, message};
+use crate::message::{Receipt, message, receipt_message};
 use crate::record::fresh_id;
 
 /// Attempts told in one receipt: far below what a message may hold.
@@ -41,10 +41,10 @@ pub(super) async fn settle(
     };
     while let Some(batch) = teller.next(&mut committed).await {
         for records in batch.records().chunks(RECEIPT_RECORDS) {
-            let receipt = Receipt {
+            let receipt = Arc::new(Receipt {
                 worker_id: context.attempter.maker.worker_id.to_string(),
                 records: records.to_vec(),
-            };
+            });
             teller.tell(receipt).await;
         }
         let done = || {
@@ -75,7 +75,7 @@ struct Teller<'a> {
     broker: &'a dyn Broker,
     /// Those that the broker does not take just now: no more than what was in the air, since nothing is
     /// begun meanwhile.
-    untold: VecDeque<Receipt>,
+    untold: VecDeque<Arc<Receipt>>,
 }
 
 impl Teller<'_> {
@@ -91,7 +91,7 @@ impl Teller<'_> {
         committed.recv().await
     }
 
-    async fn tell(&mut self, receipt: Receipt) {
+    async fn tell(&mut self, receipt: Arc<Receipt>) {
         if !self.untold.is_empty() || !self.deliver(&receipt).await {
             self.untold.push_back(receipt);
         }
@@ -111,7 +111,7 @@ impl Teller<'_> {
 
     /// Sends a receipt until it is taken; returns false when the broker takes no publications. One that
     /// was under way then may arrive twice, which is harmless.
-    async fn deliver(&self, receipt: &Receipt) -> bool {
+    async fn deliver(&self, receipt: &Arc<Receipt>) -> bool {
         tokio::select! {
             biased;
             () = self.send(receipt) => true,
@@ -119,9 +119,13 @@ impl Teller<'_> {
         }
     }
 
-    async fn send(&self, receipt: &Receipt) {
+    async fn send(&self, receipt: &Arc<Receipt>) {
         let begun = Instant::now();
-        while !send(self.context, self.broker, RECEIPT_KIND, receipt).await {
+        loop {
+            let id = fresh_id(self.context.clock()).to_string();
+            if publish(self.broker, receipt_message(id, Arc::clone(receipt))).await {
+                return;
+            }
             let stopping = *self.context.phase.borrow() != Phase::Work;
             if stopping && begun.elapsed() > RECEIPT_PATIENCE {
                 tracing::warn!("a receipt was given up; its rows are in the store");
@@ -146,15 +150,20 @@ pub(super) async fn send<T: serde::Serialize>(
     value: &T,
 ) -> bool {
     let id = fresh_id(context.clock()).to_string();
-    let published = match message(kind, id, value) {
-        Ok(message) => broker
-            .publish(&Queue::Receipts, message)
-            .await
-            .map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
+    match message(kind, id, value) {
+        Ok(message) => publish(broker, message).await,
+        Err(error) => {
+            tracing::warn!(kind, error = %error, "a message to the coordinator was not sent");
+            false
+        }
+    }
+}
+
+async fn publish(broker: &dyn Broker, message: Message) -> bool {
+    let kind = message.kind.clone();
+    let published = broker.publish(&Queue::Receipts, message).await;
     if let Err(error) = &published {
-        tracing::warn!(kind, error, "a message to the coordinator was not sent");
+        tracing::warn!(kind, error = %error, "a message to the coordinator was not sent");
     }
     published.is_ok()
 }

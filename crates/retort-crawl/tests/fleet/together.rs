@@ -227,7 +227,7 @@ async fn a_sealed_campaign_is_not_asked_again_by_a_worker_that_was_not_there() {
     let queue = Queue::Probes("p0".parse().unwrap());
     for index in 0..plan.len() {
         let sample = plan.sample(index).unwrap();
-        let message = retort_crawl::message::sample_message(&sample, false).unwrap();
+        let message = retort_crawl::message::sample_message(sample, false);
         world.broker.publish(&queue, message).await.unwrap();
     }
     let late = world.work("w2").await;

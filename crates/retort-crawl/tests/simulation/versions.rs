@@ -45,10 +45,11 @@ const FIRST: [&str; 2] = ["lanes", "today"];
 impl Version {
     /// Returns what a process of this version says in the place of `message`.
     pub(crate) fn dress(self, message: Message) -> Message {
-        if self == Self::Present || message.body.is_empty() {
+        let bytes = message.body.bytes();
+        if self == Self::Present || bytes.is_empty() {
             return message;
         }
-        let mut value: Value = serde_json::from_slice(&message.body).unwrap();
+        let mut value: Value = serde_json::from_slice(&bytes).unwrap();
         match self {
             Self::Present => {}
             Self::Later => add(&mut value),

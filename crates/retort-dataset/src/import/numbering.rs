@@ -119,11 +119,11 @@ impl Numbering {
             suite: prompt.suite.clone(),
             prompt_id: prompt.id.clone(),
             prompt_digest: prompt.digest,
-            input: prompt.input.clone(),
+            input: Arc::clone(&prompt.input),
             arm: ArmName::new("default").expect("a name"),
             arm_digest: self.arm_digest,
             system: None,
-            params: row.params.clone(),
+            params: Arc::new(row.params.clone()),
             sample_index: draw,
             store: retort_types::campaign::StoreOptions::default(),
             deadline: None,
@@ -181,7 +181,7 @@ impl Numbering {
             suite,
             id,
             digest,
-            input,
+            input: Arc::new(input),
         });
         Ok(number)
     }

@@ -4,6 +4,7 @@
 //! what a reader would take a row for.
 
 use retort_types::reply::{ProviderError, TokenLogprob, TopToken, Usage};
+use retort_types::token::{TokenBytes, TokenText};
 use retort_types::{Outcome, Reply};
 use serde_json::Value;
 
@@ -180,7 +181,7 @@ fn usage_of(usage: &Value) -> Usage {
 }
 
 fn token(told: &Value) -> TokenLogprob {
-    let own = text_at(told, "/token");
+    let own: Option<TokenText> = text_at(told, "/token").map(Into::into);
     let top: Vec<TopToken> = told
         .get("top_logprobs")
         .and_then(Value::as_array)
@@ -188,7 +189,7 @@ fn token(told: &Value) -> TokenLogprob {
         .flatten()
         .filter_map(|told| {
             Some(TopToken {
-                token: text_at(told, "/token")?,
+                token: text_at(told, "/token")?.into(),
                 bytes: bytes_of(told),
                 logprob: logprob_of(told)?,
             })
@@ -207,7 +208,7 @@ fn token(told: &Value) -> TokenLogprob {
     }
 }
 
-fn bytes_of(told: &Value) -> Option<Vec<u8>> {
+fn bytes_of(told: &Value) -> Option<TokenBytes> {
     let numbers = told.get("bytes")?.as_array()?;
     let byte = |number: &Value| u8::try_from(number.as_u64()?).ok();
     numbers.iter().map(byte).collect()

@@ -1,6 +1,6 @@
 //! Builds a record batch column by column, in the order of the schema.
 
-use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -24,7 +24,7 @@ pub(super) struct Rows<'a, T> {
 }
 
 /// Pairs of texts, as messages and headers are.
-pub(super) type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+pub(super) type Pairs<'a> = Vec<(&'a str, &'a str)>;
 
 impl<'a, T> Rows<'a, T> {
     pub(super) fn new(table: Table, items: &'a [&'a T]) -> Self {
@@ -54,8 +54,19 @@ impl<'a, T> Rows<'a, T> {
         self.items.iter().map(move |item| value(item))
     }
 
-    pub(super) fn text(&mut self, name: &str, value: impl Fn(&'a T) -> Option<String>) {
-        let column: StringArray = self.values(value).collect();
+    /// Adds a column of values as they show, written straight to where they stay.
+    pub(super) fn shown<V: Display>(&mut self, name: &str, value: impl Fn(&'a T) -> Option<V>) {
+        let mut column = StringBuilder::new();
+        for value in self.values(value) {
+            match value {
+                Some(value) => {
+                    write!(column, "{value}").expect("a builder takes any text");
+                    column.append_value("");
+                }
+                None => column.append_null(),
+            }
+        }
+        let column = column.finish();
         self.push(name, column);
     }
 
@@ -112,20 +123,27 @@ impl<'a, T> Rows<'a, T> {
         self.push(name, column.with_timezone("UTC"));
     }
 
-    pub(super) fn f32_list(&mut self, name: &str, value: impl Fn(&'a T) -> Option<Vec<f32>>) {
+    pub(super) fn f32_list<I>(&mut self, name: &str, value: impl Fn(&'a T) -> Option<I>)
+    where
+        I: IntoIterator<Item = f32>,
+    {
         let mut list =
             ListBuilder::new(Float32Builder::new()).with_field(child(DataType::Float32, false));
         for numbers in self.values(value) {
-            if let Some(numbers) = &numbers {
-                list.values().append_slice(numbers);
+            let told = numbers.is_some();
+            for number in numbers.into_iter().flatten() {
+                list.values().append_value(number);
             }
-            list.append(numbers.is_some());
+            list.append(told);
         }
         let column = list.finish();
         self.push(name, column);
     }
 
-    pub(super) fn text_list(&mut self, name: &str, value: impl Fn(&'a T) -> Vec<&'a str>) {
+    pub(super) fn text_list<I>(&mut self, name: &str, value: impl Fn(&'a T) -> I)
+    where
+        I: IntoIterator<Item = &'a str>,
+    {
         let mut list =
             ListBuilder::new(StringBuilder::new()).with_field(child(DataType::Utf8, false));
         for texts in self.values(value) {
@@ -138,11 +156,10 @@ impl<'a, T> Rows<'a, T> {
         self.push(name, column);
     }
 
-    pub(super) fn bytes_list(
-        &mut self,
-        name: &str,
-        value: impl Fn(&'a T) -> Option<Vec<Option<&'a [u8]>>>,
-    ) {
+    pub(super) fn bytes_list<I>(&mut self, name: &str, value: impl Fn(&'a T) -> Option<I>)
+    where
+        I: IntoIterator<Item = Option<&'a [u8]>>,
+    {
         let mut list =
             ListBuilder::new(BinaryBuilder::new()).with_field(child(DataType::Binary, true));
         for values in self.values(value) {
@@ -163,8 +180,9 @@ impl<'a, T> Rows<'a, T> {
         };
         let lists: Vec<Pairs<'a>> = self.values(value).collect();
         let offsets = OffsetBuffer::from_lengths(lists.iter().map(Vec::len));
-        let first: StringArray = lists.iter().flatten().map(|(text, _)| Some(text)).collect();
-        let second: StringArray = lists.iter().flatten().map(|(_, text)| Some(text)).collect();
+        let texts = || lists.iter().flatten();
+        let first = StringArray::from_iter_values(texts().map(|(text, _)| *text));
+        let second = StringArray::from_iter_values(texts().map(|(_, text)| *text));
         let DataType::Struct(fields) = element.data_type() else {
             unreachable!("elements of pairs are structs in the schema");
         };

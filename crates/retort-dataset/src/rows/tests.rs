@@ -126,8 +126,8 @@ fn prompts_and_models_survive_sorted() {
 fn what_is_not_a_chat_has_no_system_message() {
     let mut record = answer(0, "x");
     let sample = Arc::make_mut(&mut record.sample);
-    sample.system = Some("system".to_owned());
-    sample.input = retort_types::PromptInput::Text("Once".to_owned());
+    sample.system = Some("system".into());
+    sample.input = std::sync::Arc::new(retort_types::PromptInput::Text("Once".to_owned()));
     let batch = responses(&[record]).unwrap();
     assert_eq!(cell(&batch, "messages", 0), "[{role: text, content: Once}]");
     assert_eq!(cell(&batch, "mode", 0), "completion");

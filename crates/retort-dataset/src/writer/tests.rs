@@ -32,6 +32,7 @@ fn bench_on(disk: Box<dyn Disk>, dir: &Path, store: Store, settings: WriterSetti
         worker_id: "worker-1".to_owned(),
         settings,
         clock: Arc::new(Standing),
+        confirmations: super::group::Confirmations::through_this_runtime(),
     };
     let (writer, committed, recovered, work) = Writer::prepare(disk, dir, parts).expect("a writer");
     Bench {

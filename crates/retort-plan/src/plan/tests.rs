@@ -265,7 +265,7 @@ fn a_built_in_suite_is_written_out() {
         Some(suites::get("style").unwrap().version)
     );
     assert_eq!(document.prompts.len(), 64 + 64 + 40);
-    assert!(matches!(document.prompts[64].input, PromptInput::Text(_)));
+    assert!(matches!(*document.prompts[64].input, PromptInput::Text(_)));
     assert_eq!(plan.blocks_per_round(), (64 + 64 + 40 * 3) * 2);
 }
 
@@ -280,10 +280,10 @@ fn documents_that_were_changed_are_refused() {
         ("suites", |d| d.suites[0].prompts += 1),
         ("suites", |d| d.suites[0].samples = 0),
         ("prompts[0].digest", |d| {
-            d.prompts[0].input = PromptInput::Text("other".to_owned());
+            d.prompts[0].input = Arc::new(PromptInput::Text("other".to_owned()));
         }),
         ("arms[1].digest", |d| {
-            d.arms[1].params.temperature = Some(0.5);
+            Arc::make_mut(&mut d.arms[1].params).temperature = Some(0.5);
         }),
         ("total", |d| d.total += 1),
         ("total", |d| d.suites[0].samples += 1),

@@ -59,13 +59,13 @@ pub(super) fn add(tokens: &mut Tokens, raw: &str, arrived_ms: Option<f32>) -> Re
         let top = top.filter_map(|alternative| {
             let alternative = alternative.0?;
             Some(TopToken {
-                token: alternative.token.0?.into_owned(),
+                token: alternative.token.0?.into(),
                 bytes: None,
                 logprob: alternative.log_probability.single()?,
             })
         });
         tokens.push(ranked(TokenLogprob {
-            token: entry.token.0.map(std::borrow::Cow::into_owned),
+            token: entry.token.0.map(Into::into),
             logprob: entry.log_probability.single(),
             top: top.collect(),
             arrived_ms,

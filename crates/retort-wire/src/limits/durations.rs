@@ -1,5 +1,6 @@
 //! Lengths of time in the forms that providers write them. None is negative or above a day.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use jiff::fmt::{rfc2822, strtime};
@@ -60,8 +61,22 @@ fn at_epoch_seconds(seconds: f64) -> Timestamp {
     Timestamp::from_micros((seconds * 1e6) as i64)
 }
 
-/// Returns the point in time of an HTTP date, in any of its three forms.
+/// Returns the point in time of an HTTP date, in any of its three forms. Every answer has one, and all
+/// answers of a second the same: the last one is remembered.
 pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
+    thread_local! {
+        static LAST: RefCell<(String, Option<Timestamp>)> = const { RefCell::new((String::new(), None)) };
+    }
+    LAST.with_borrow_mut(|(last, point)| {
+        if last != text {
+            *point = read_http_date(text);
+            text.clone_into(last);
+        }
+        *point
+    })
+}
+
+fn read_http_date(text: &str) -> Option<Timestamp> {
     static PARSER: rfc2822::DateTimeParser = rfc2822::DateTimeParser::new().relaxed_weekday(true);
     let text = text.trim();
     let obsolete = |format| {

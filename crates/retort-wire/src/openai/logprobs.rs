@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use retort_types::reply::{TokenLogprob, TokenSegment, TopToken};
+use retort_types::token::TokenBytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -236,7 +237,7 @@ impl Tokens {
         let token = text.filter(|_| logprobs.len() == 1);
         for logprob in logprobs {
             self.push(TokenLogprob {
-                token: token.map(str::to_owned),
+                token: token.map(Into::into),
                 logprob: Some(*logprob),
                 segment,
                 arrived_ms,
@@ -314,14 +315,14 @@ fn chat_token(entry: Entry<'_>) -> TokenLogprob {
         .filter_map(|top| {
             let top = top.0?;
             Some(TopToken {
-                token: top.token.0?.into_owned(),
+                token: top.token.0?.into(),
                 bytes: bytes_of(top.bytes),
                 logprob: top.logprob.single()?,
             })
         })
         .collect();
     ranked(TokenLogprob {
-        token: entry.token.0.map(Cow::into_owned),
+        token: entry.token.0.map(Into::into),
         bytes: bytes_of(entry.bytes),
         logprob: entry.logprob.single(),
         top,
@@ -333,20 +334,20 @@ fn legacy_token(token: Text<'_>, logprob: Number, top: Alternatives<'_>) -> Toke
     let top = top.0.into_iter().filter_map(|(token, logprob)| {
         let logprob = logprob.single()?;
         Some(TopToken {
-            token: token.into_owned(),
+            token: token.into(),
             bytes: None,
             logprob,
         })
     });
     ranked(TokenLogprob {
-        token: token.0.map(Cow::into_owned),
+        token: token.0.map(Into::into),
         logprob: logprob.single(),
         top: top.collect(),
         ..TokenLogprob::default()
     })
 }
 
-fn bytes_of(raw: Option<&RawValue>) -> Option<Vec<u8>> {
+fn bytes_of(raw: Option<&RawValue>) -> Option<TokenBytes> {
     serde_json::from_str(raw?.get()).ok()
 }
 

@@ -1,5 +1,7 @@
 //! Where messages and deltas hold what the model said.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::message::{Content, Message, REASONING_DETAILS};
@@ -11,7 +13,7 @@ const REASONING_FIELDS: [&str; 3] = ["reasoning_content", "reasoning", REASONING
 /// Reads messages and deltas of one answer.
 pub(super) struct Speech {
     /// Names of fields that hold reasoning, in order of preference.
-    reasoning_fields: Vec<String>,
+    reasoning_fields: Vec<Cow<'static, str>>,
     /// Which of them gave reasoning first; the others are read over from then on, because routers
     /// repeat the same reasoning under several names.
     reasoning_from: Option<usize>,
@@ -20,10 +22,12 @@ pub(super) struct Speech {
 impl Speech {
     /// Returns one that looks for reasoning in `preferred` fields first.
     pub(super) fn new(preferred: Option<&[String]>) -> Self {
-        let mut reasoning_fields = preferred.unwrap_or_default().to_vec();
+        let preferred = preferred.unwrap_or_default().iter();
+        let mut reasoning_fields: Vec<Cow<'static, str>> =
+            preferred.map(|field| field.clone().into()).collect();
         for known in REASONING_FIELDS {
             if !reasoning_fields.iter().any(|field| field == known) {
-                reasoning_fields.push(known.to_owned());
+                reasoning_fields.push(known.into());
             }
         }
         Self {

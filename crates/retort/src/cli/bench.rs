@@ -17,6 +17,11 @@ pub(crate) enum BenchCommand {
     #[command(after_help = "Examples:\n  retort bench pace --rate 50\n  \
         retort bench pace --rate 50 --auto")]
     Pace(BenchPace),
+    /// Measure how long a family tree of small language models takes to grow and to answer.
+    ///
+    /// A fifth are bases; the others are tuned from them, taught by them, or made beside them.
+    #[command(after_help = "Example: retort bench family --models 200")]
+    Family(BenchFamily),
     /// Measure the error rates of `kin` and `teacher` on replies of models of known lineage.
     ///
     /// Reads `alpaca_eval.parquet` (or `outputs.parquet`), `lineage.csv` and `pairs.csv`. Intervals
@@ -88,6 +93,17 @@ pub(crate) struct BenchPace {
     /// Let the limit be found below a cap of ten times as much, instead of configuring it.
     #[arg(long)]
     pub(crate) auto: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `bench family`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchFamily {
+    /// Models of the tree.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) models: u32,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,6 +5,7 @@
 //! is counted from the end of the warm-up until its last row is stored; sealing comes after.
 
 pub(crate) mod bare;
+pub(crate) mod family;
 pub(crate) mod lineage;
 mod measure;
 pub(crate) mod tls;

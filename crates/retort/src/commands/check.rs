@@ -121,8 +121,8 @@ fn settings(plan: &PlanDocument) -> Vec<Setting> {
             plan.arms.iter().map(move |arm| Setting {
                 arm: arm.name.to_string(),
                 mode,
-                system: arm.system.clone(),
-                params: arm.params.clone(),
+                system: arm.system.as_deref().map(str::to_owned),
+                params: Params::clone(&arm.params),
             })
         })
         .collect()

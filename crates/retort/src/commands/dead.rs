@@ -80,14 +80,14 @@ fn shown(delivery: &Delivery) -> Shown {
             id: output::visible(&letter.message.id),
             queue: letter.queue.to_string(),
             kind: output::visible(&letter.message.kind),
-            size_bytes: letter.message.body.len(),
+            size_bytes: letter.message.body.bytes_at_most(),
             reason: output::visible(&letter.reason),
         },
         Err(error) => Shown {
             id: output::visible(&message.id),
             queue: String::new(),
             kind: output::visible(&message.kind),
-            size_bytes: message.body.len(),
+            size_bytes: message.body.bytes_at_most(),
             reason: error.to_string(),
         },
     }

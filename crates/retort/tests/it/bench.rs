@@ -46,6 +46,19 @@ fn a_ratio_above_the_limit_fails() {
 }
 
 #[test]
+fn a_family_tree_grows_and_every_model_answers() {
+    let world = world();
+    let output = world.command(&["bench", "family", "--models=10", "--json"]);
+    assert_code(&output, 0);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&told["models"], &told["answered"]),
+        (&json!(10), &json!(10))
+    );
+    assert!(told["peak_rss_mb"].as_f64().unwrap() > 0.0, "{told:#}");
+}
+
+#[test]
 fn a_pace_is_measured_by_the_count_of_the_server() {
     let world = world();
     let arguments = ["bench", "pace", "--requests=100", "--rate=100", "--json"];

@@ -42,6 +42,7 @@ fn help_of_every_command() {
         &["bench"],
         &["bench", "throughput"],
         &["bench", "pace"],
+        &["bench", "family"],
         &["bench", "lineage"],
         &["fingerprint"],
         &["compare"],

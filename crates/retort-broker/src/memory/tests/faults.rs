@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::MemoryBroker;
@@ -16,7 +15,7 @@ fn message(id: usize) -> Message {
     Message {
         id: id.to_string(),
         kind: "retort.test.v1".to_owned(),
-        body: Bytes::from_static(b"secret text"),
+        body: "secret text".into(),
     }
 }
 

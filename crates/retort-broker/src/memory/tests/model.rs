@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any};
@@ -23,7 +22,7 @@ fn message(id: u32) -> Message {
     Message {
         id: id.to_string(),
         kind: "retort.test.v1".to_owned(),
-        body: Bytes::new(),
+        body: "".into(),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::super::lane::Job;
 use super::super::registry::Admission;
 use super::Domain;
-use crate::message::{CANCELLED, Command, Control, DEADLINE_PASSED, parse};
+use crate::message::{CANCELLED, Command, Control, DEADLINE_PASSED, carried};
 
 /// Ends of campaigns that are remembered: more than are ever open at the same time.
 const CLOSED_REMEMBERED: usize = 1_024;
@@ -18,7 +18,7 @@ impl Domain {
     pub(super) async fn take_in(&mut self, delivery: Delivery) {
         self.claim(&delivery);
         let delivery_count = delivery.delivery_count;
-        let sample: Sample = match parse(&delivery.message) {
+        let sample: Arc<Sample> = match carried(&delivery.message) {
             Ok(sample) => sample,
             Err(error) => {
                 tracing::warn!(error = %error, "a message is not a sample; it goes to the dead letters");
@@ -46,7 +46,6 @@ impl Domain {
         }
         let (input_tokens, output_tokens) =
             retort_plan::estimate_tokens(&sample.input, sample.system.as_deref(), &sample.params);
-        let sample = Arc::new(sample);
         self.arrivals += 1;
         let job = Job {
             sample,

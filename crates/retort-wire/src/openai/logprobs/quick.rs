@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use retort_types::reply::{TokenLogprob, TokenSegment, TopToken};
+use retort_types::token::TokenBytes;
 
 use super::{ALTERNATIVES_MAX, TOKENS_MAX, ranked};
 use crate::lenient::text_of;
@@ -76,7 +77,7 @@ fn entry(cursor: &mut Cursor<'_>, segment: TokenSegment) -> Option<TokenLogprob>
                 });
             }
             list.push(TopToken {
-                token: told.token?.into_owned(),
+                token: told.token?.into(),
                 bytes: told.bytes,
                 logprob: told.logprob?,
             });
@@ -86,7 +87,7 @@ fn entry(cursor: &mut Cursor<'_>, segment: TokenSegment) -> Option<TokenLogprob>
     let mut top = top.unwrap_or_default();
     top.shrink_to_fit();
     Some(ranked(TokenLogprob {
-        token: told.token.map(Cow::into_owned),
+        token: told.token.map(Into::into),
         bytes: told.bytes,
         logprob: told.logprob,
         top,
@@ -102,7 +103,7 @@ const FIRST_ROOM: usize = 20;
 struct Told<'a> {
     token: Option<Cow<'a, str>>,
     logprob: Option<f32>,
-    bytes: Option<Vec<u8>>,
+    bytes: Option<TokenBytes>,
 }
 
 /// Reads a token; `other` reads what else stands in it.
@@ -260,14 +261,12 @@ impl<'a> Cursor<'a> {
         u8::try_from(number?).ok()
     }
 
-    fn bytes(&mut self) -> Option<Vec<u8>> {
-        // Most tokens are a few characters.
-        let mut bytes = Vec::with_capacity(8);
+    fn bytes(&mut self) -> Option<TokenBytes> {
+        let mut bytes = TokenBytes::default();
         self.list(|cursor| {
             bytes.push(cursor.byte()?);
             Some(())
         })?;
-        bytes.shrink_to_fit();
         Some(bytes)
     }
 }

@@ -173,7 +173,7 @@ pub(crate) fn this_program() -> Result<Command, Failure> {
 }
 
 /// Starts a server and returns its address.
-async fn serving(command: &mut Command) -> Result<(Child, String), Failure> {
+pub(crate) async fn serving(command: &mut Command) -> Result<(Child, String), Failure> {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -1,0 +1,231 @@
+//! Texts and bytes of tokens: thousands in an answer with log probabilities, nearly all of them so
+//! short that they need no memory of their own.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Bytes that are kept in place: as many as make both kinds take the same room.
+const IN_PLACE: usize = 22;
+
+/// Bytes of a token.
+#[derive(Clone)]
+pub struct TokenBytes(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    InPlace { length: u8, bytes: [u8; IN_PLACE] },
+    Apart(Vec<u8>),
+}
+
+impl TokenBytes {
+    /// Adds a byte at the end.
+    pub fn push(&mut self, byte: u8) {
+        match &mut self.0 {
+            Kept::InPlace { length, bytes } => match bytes.get_mut(usize::from(*length)) {
+                Some(place) => {
+                    *place = byte;
+                    *length += 1;
+                }
+                None => {
+                    let mut bytes = bytes.to_vec();
+                    bytes.push(byte);
+                    self.0 = Kept::Apart(bytes);
+                }
+            },
+            Kept::Apart(bytes) => bytes.push(byte),
+        }
+    }
+}
+
+impl Default for TokenBytes {
+    fn default() -> Self {
+        Self(Kept::InPlace {
+            length: 0,
+            bytes: [0; IN_PLACE],
+        })
+    }
+}
+
+impl Deref for TokenBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Kept::InPlace { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or(bytes),
+            Kept::Apart(bytes) => bytes,
+        }
+    }
+}
+
+impl From<&[u8]> for TokenBytes {
+    fn from(given: &[u8]) -> Self {
+        let mut bytes = [0; IN_PLACE];
+        match (bytes.get_mut(..given.len()), u8::try_from(given.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(given);
+                Self(Kept::InPlace { length, bytes })
+            }
+            _ => Self(Kept::Apart(given.to_vec())),
+        }
+    }
+}
+
+impl FromIterator<u8> for TokenBytes {
+    fn from_iter<I: IntoIterator<Item = u8>>(given: I) -> Self {
+        let mut bytes = Self::default();
+        given.into_iter().for_each(|byte| bytes.push(byte));
+        bytes
+    }
+}
+
+impl PartialEq for TokenBytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for TokenBytes {}
+
+impl fmt::Debug for TokenBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// As a list of numbers.
+impl Serialize for TokenBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&**self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BytesVisitor)
+    }
+}
+
+struct BytesVisitor;
+
+impl<'de> Visitor<'de> for BytesVisitor {
+    type Value = TokenBytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of bytes")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TokenBytes, A::Error> {
+        let mut bytes = TokenBytes::default();
+        while let Some(byte) = list.next_element()? {
+            bytes.push(byte);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Text of a token.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TokenText(TokenBytes);
+
+impl TokenText {
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        // They were a text when they came in, and nothing changes them.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl Deref for TokenText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<&str> for TokenText {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().into())
+    }
+}
+
+impl From<Cow<'_, str>> for TokenText {
+    fn from(text: Cow<'_, str>) -> Self {
+        (*text).into()
+    }
+}
+
+impl From<String> for TokenText {
+    fn from(text: String) -> Self {
+        (*text).into()
+    }
+}
+
+impl PartialEq<&str> for TokenText {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl fmt::Debug for TokenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl Serialize for TokenText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = TokenText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<TokenText, E> {
+        Ok(text.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_and_bytes_of_any_length_are_kept_as_they_are() {
+        assert_eq!(std::mem::size_of::<TokenText>(), 24);
+        for length in 0..60 {
+            let text: String = "aé\u{1f600}".chars().cycle().take(length).collect();
+            let kept = TokenText::from(text.as_str());
+            assert_eq!(kept.as_str(), text);
+            let json = serde_json::to_string(&kept).unwrap();
+            assert_eq!(json, serde_json::to_string(&text).unwrap());
+            assert_eq!(serde_json::from_str::<TokenText>(&json).unwrap(), kept);
+            let bytes = text.as_bytes();
+            let kept = TokenBytes::from(bytes);
+            assert_eq!(&*kept, bytes);
+            assert_eq!(bytes.iter().copied().collect::<TokenBytes>(), kept);
+            let json = serde_json::to_string(&kept).unwrap();
+            assert_eq!(json, serde_json::to_string(bytes).unwrap());
+            assert_eq!(serde_json::from_str::<TokenBytes>(&json).unwrap(), kept);
+        }
+        assert!(serde_json::from_str::<TokenBytes>("[256]").is_err());
+        assert_ne!(TokenBytes::from([0].as_slice()), TokenBytes::default());
+    }
+}

@@ -23,6 +23,7 @@ use retort_types::{DomainId, DomainSpec, Endpoint, ModelName, Sample, Timestamp,
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
+use tracing::Instrument as _;
 
 use crate::CrawlError;
 use crate::control::{Wish, standing};
@@ -296,12 +297,13 @@ impl Coordinator {
         if let Some(share) = &self.share {
             self.state.take_share(share);
         }
-        let mut samples = self.state.fill(now, wall);
+        let samples = self.state.fill(now, wall);
+        self.publish("publish window", samples, now).await?;
         if self.share.is_none() && self.may_repair(now) {
             let view = &self.view;
-            samples.extend(self.state.stalled(now, |domain| view.holds(domain)));
+            let stalled = self.state.stalled(now, |domain| view.holds(domain));
+            self.publish("repair", stalled, now).await?;
         }
-        self.publish(samples, now).await?;
         match self.state.next() {
             Next::Complete => return Ok(true),
             Next::Wait => {}
@@ -317,8 +319,27 @@ impl Coordinator {
         Ok(false)
     }
 
-    /// Publishes samples, those of one domain in their order.
-    async fn publish(&mut self, samples: Vec<Sample>, now: Instant) -> Result<(), CrawlError> {
+    /// Publishes samples, those of one domain in their order; `why` names it in traces.
+    async fn publish(
+        &mut self,
+        why: &'static str,
+        samples: Vec<Sample>,
+        now: Instant,
+    ) -> Result<(), CrawlError> {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        let span = tracing::debug_span!(
+            "publish",
+            otel.name = why,
+            otel.kind = "producer",
+            retort.campaign.id = %self.parts.plan.campaign().id,
+            retort.samples = samples.len(),
+        );
+        self.publish_all(samples, now).instrument(span).await
+    }
+
+    async fn publish_all(&mut self, samples: Vec<Sample>, now: Instant) -> Result<(), CrawlError> {
         let reissued = self.reissuing.is_some_and(|until| now < until);
         let mut queues: BTreeMap<DomainId, Vec<Message>> = BTreeMap::new();
         for sample in samples {

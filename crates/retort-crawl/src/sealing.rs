@@ -4,6 +4,8 @@ use retort_dataset::seal::{self, Origin, SealInput, Sealed};
 use retort_dataset::{SealError, Store};
 use retort_plan::Plan;
 use retort_types::digest::canonical_json;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::verify::model_rows;
 
@@ -23,5 +25,18 @@ pub async fn seal(store: &Store, plan: &Plan) -> Result<Sealed, SealError> {
         models: model_rows(plan),
         origin: Origin::Crawl,
     };
-    seal::seal(store, &input, &|_| {}).await
+    let span = tracing::debug_span!(
+        "seal",
+        otel.status_code = Empty,
+        retort.campaign.id = %input.campaign.id,
+        retort.samples = input.total,
+        retort.snapshot = Empty,
+    );
+    let sealed = seal::seal(store, &input, &|_| {}).instrument(span.clone());
+    let sealed = sealed.await;
+    match &sealed {
+        Ok(sealed) => span.record("retort.snapshot", &sealed.path),
+        Err(_) => span.record("otel.status_code", "ERROR"),
+    };
+    sealed
 }

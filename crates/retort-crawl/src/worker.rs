@@ -14,6 +14,7 @@ mod rules;
 mod scrub;
 mod session;
 mod settle;
+mod spans;
 mod tell;
 mod trial;
 

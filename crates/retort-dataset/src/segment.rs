@@ -13,10 +13,12 @@
 
 mod name;
 mod read;
+mod size;
 mod write;
 
 pub use name::{SegmentName, worker_slug};
 pub use read::{Batches, Source, read};
 pub(crate) use read::{Key, Wanted, metadata, read_wanted, row_groups_with};
+pub(crate) use size::row_lengths;
 pub use write::{Encoded, encode, writer_properties};
 pub(crate) use write::{Metadata, properties};

@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod secrets;
 mod service;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    output::start_logging(cli.global.log_format);
+    let traces = output::start_logging(cli.global.log_format);
     // Requests are many and small: one thread that waits well beats several that share.
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -29,11 +30,15 @@ fn main() -> ExitCode {
             return ExitCode::from(failure::FAILED);
         }
     };
-    match runtime.block_on(commands::dispatch(cli)) {
+    let ended = match runtime.block_on(commands::dispatch(cli)) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             output::error(&failure.to_string());
             ExitCode::from(failure.code)
         }
+    };
+    if let Some(traces) = traces {
+        traces.end();
     }
+    ended
 }

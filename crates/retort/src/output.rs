@@ -3,10 +3,13 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::cli::LogFormat;
 use crate::failure::Failure;
+use crate::traces::{self, Traces};
 
 /// What is logged unless `RETORT_LOG` says otherwise.
 const DEFAULT_FILTER: &str = "warn";
@@ -14,15 +17,35 @@ const DEFAULT_FILTER: &str = "warn";
 /// What is never logged: the broker's client would write out whole messages, prompts included.
 const NEVER: &str = "lapin::returned_messages=off,lapin::channels=debug,lapin::frames=debug";
 
-/// Starts logging to standard error.
+/// Starts logging to standard error, and traces where a collector is named.
 #[expect(
     clippy::disallowed_methods,
     reason = "logging starts before the configuration is read, and reports on it"
 )]
-pub(crate) fn start_logging(format: LogFormat) {
+pub(crate) fn start_logging(format: LogFormat) -> Option<Traces> {
     let filter = std::env::var("RETORT_LOG").or_else(|_| std::env::var("RUST_LOG"));
     let filter = filter.as_deref().unwrap_or(DEFAULT_FILTER);
     let filter = EnvFilter::new(format!("{filter},{NEVER}"));
+    let started = traces::start();
+    let (spans, traces, lacking) = match started {
+        Ok(Some((spans, traces))) => (Some(spans), Some(traces), None),
+        Ok(None) => (None, None, None),
+        Err(reason) => (None, None, Some(reason)),
+    };
+    if let Some(spans) = spans {
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal());
+        let lines = match format {
+            LogFormat::Text => lines.compact().boxed(),
+            LogFormat::Json => lines.json().boxed(),
+        };
+        tracing_subscriber::registry()
+            .with(spans)
+            .with(lines.with_filter(filter))
+            .init();
+        return traces;
+    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
@@ -31,6 +54,10 @@ pub(crate) fn start_logging(format: LogFormat) {
         LogFormat::Text => builder.compact().init(),
         LogFormat::Json => builder.json().init(),
     }
+    if let Some(reason) = lacking {
+        tracing::warn!(reason, "there are no traces");
+    }
+    None
 }
 
 /// Prints a line of a result. A reader that went away is no error.

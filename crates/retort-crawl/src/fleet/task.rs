@@ -8,6 +8,7 @@ use retort_broker::Topic;
 use retort_plan::Plan;
 use retort_types::CampaignId;
 use tokio::sync::{mpsc, watch};
+use tracing::Instrument as _;
 
 use super::shares::Shares;
 use super::{FleetParts, Statuses};
@@ -84,7 +85,14 @@ async fn carried(parts: &FleetParts, id: &CampaignId, begun: Begun) -> Result<En
         retry_missing: false,
         membership: Some(membership),
     });
-    let mut coordinator = opened.await.map_err(|error| chain(&error))?;
+    let span = tracing::debug_span!(
+        "open",
+        otel.name = if begun.resumed { "repair" } else { "open" },
+        retort.campaign.id = %id,
+        retort.samples = plan.len(),
+    );
+    let opened = opened.instrument(span).await;
+    let mut coordinator = opened.map_err(|error| chain(&error))?;
     begun.statuses.insert(id, coordinator.statuses());
     // The service ends the task when it is to stop.
     let (_stop, stopping) = watch::channel(false);

@@ -17,10 +17,12 @@ use retort_types::{
 use retort_wire::Decoded;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::ask::{DecoderSink, Put, Target, decoded, failure, request, secrets};
 use super::keep::Kept;
 use super::scrub::{holds, scrub};
+use super::spans;
 use crate::decoding::Reading;
 use crate::record::{RecordMaker, asked, not_sent};
 
@@ -96,6 +98,12 @@ impl Attempter {
         if !turn.fence.is_live() {
             return None;
         }
+        let span = spans::attempt(target, turn);
+        let made = self.make(target, turn, &span);
+        Some(made.instrument(span.clone()).await)
+    }
+
+    async fn make(&self, target: &Target, turn: &Turn, span: &Span) -> Ended {
         let (mut record, mut settlement) = match self.prepare(target, turn) {
             Ok((request, asked)) => self.ask(target, turn, request, asked).await,
             Err(reason) => {
@@ -117,8 +125,9 @@ impl Attempter {
             final_outcome: record.final_outcome,
             settlement,
         };
+        spans::ended(span, &record);
         self.store(record).await;
-        Some(ended)
+        ended
     }
 
     /// Stores that a sample ended without being asked.

@@ -201,10 +201,35 @@ fn draw_around(
     }
 }
 
+impl Fault {
+    /// Returns what goes wrong, unless nothing does.
+    const fn kind(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Kill { noticed, .. } if noticed.is_zero() => "process killed",
+            Self::Kill { .. } => "process killed, noticed late",
+            Self::Stop { .. } => "process told to stop",
+            Self::Lose { .. } => "connection lost silently",
+            Self::Cut(_) => "sessions of a queue ended",
+            Self::Interrupt => "broker away",
+            Self::Wipe => "broker forgets everything",
+            Self::Purge(_) => "queue purged",
+            Self::StoreFails(_) => "store fails",
+            Self::StoreSlow(_) => "store slow",
+            Self::ProvidersFail(_) => "providers fail",
+            Self::Wish(_, Wish::Pause) => "campaign paused",
+            Self::Wish(_, Wish::Cancel) => "campaign cancelled",
+            Self::Start { .. } | Self::Restore | Self::Submit(_) | Self::Wish(..) => return None,
+        })
+    }
+}
+
 impl World {
     /// Lets something happen; returns what must be tried again.
     pub(crate) async fn suffer(&mut self, fault: &Fault) -> Result<(), Fault> {
         self.journal.note(format_args!("{fault:?}"));
+        if let Some(kind) = fault.kind() {
+            self.journal.mishap(kind);
+        }
         match fault {
             Fault::Kill { name, noticed } => self.kill(name, *noticed).await,
             Fault::Stop { name } => {

@@ -56,6 +56,8 @@ pub(crate) struct Told {
     pub(crate) changes: u64,
     /// Messages that came to nothing.
     pub(crate) rejected: u64,
+    /// How often each kind of thing went wrong.
+    pub(crate) mishaps: BTreeMap<&'static str, u64>,
     owners: BTreeMap<String, u64>,
     step: Step,
     digest: u64,
@@ -171,6 +173,11 @@ impl Journal {
     pub(crate) fn rejected(&self, by: &str, reason: &str) {
         self.note(format_args!("{by} rejects: {reason}"));
         self.lock().rejected += 1;
+    }
+
+    /// Counts something that goes wrong, beside the lines.
+    pub(crate) fn mishap(&self, kind: &'static str) {
+        *self.lock().mishaps.entry(kind).or_default() += 1;
     }
 
     /// Takes note that a session was given a message of a queue.

@@ -37,6 +37,8 @@ pub(crate) struct Report {
     /// Samples that were answered more than once.
     pub(crate) again: usize,
     pub(crate) changes: u64,
+    /// How often each kind of thing went wrong.
+    pub(crate) mishaps: BTreeMap<&'static str, u64>,
     pub(crate) took: Duration,
 }
 
@@ -165,6 +167,7 @@ async fn judged(mut world: World, mut broken: Vec<String>, took: Duration) -> Re
             .filter(|request| !answered.insert(request.sample))
             .count(),
         changes: told.changes,
+        mishaps: told.mishaps,
         took,
     }
 }

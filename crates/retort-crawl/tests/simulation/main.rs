@@ -2,7 +2,7 @@
 //!
 //! Coordinators, workers, writers and ledgers are the real ones. Broker links, store, clock and
 //! providers are simulated. `RETORT_SIM_SEED=<n>` lives one seed through and tells every step;
-//! `RETORT_SIM_SEEDS=<n>` changes how many are.
+//! `RETORT_SIM_SEEDS=<n>` changes how many are, `RETORT_SIM_FROM=<n>` which is the first.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its world breaks")]
 
@@ -18,6 +18,8 @@ mod shelf;
 mod versions;
 mod world;
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,9 +30,9 @@ use life::{Report, live, shape};
 use versions::Version;
 use world::Shape;
 
-/// Worlds that are lived through unless `RETORT_SIM_SEEDS` says otherwise: some two minutes of CPU
-/// without optimisation, most of it for reading and writing small files of many columns.
-const SEEDS: u64 = 300;
+/// Worlds that are lived through unless `RETORT_SIM_SEEDS` says otherwise: some four minutes of CPU,
+/// most of it for reading and writing small files of many columns.
+const SEEDS: u64 = 2_000;
 
 /// Worlds within which a broken rule must show.
 const SEEDS_OF_MUTANTS: u64 = 200;
@@ -45,23 +47,23 @@ fn number(name: &str) -> Option<u64> {
 
 /// Lives seeds through, on all threads, until `enough` says so of a report.
 fn live_all(
-    seeds: u64,
+    seeds: Range<u64>,
     shape: impl Fn(u64) -> Shape + Sync,
     enough: impl Fn(&Report) -> bool + Sync,
 ) -> Vec<Report> {
-    let next = AtomicU64::new(0);
+    let next = AtomicU64::new(seeds.start);
     let reports = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
+                    if seed >= seeds.end {
                         return;
                     }
                     let report = live(shape(seed));
                     if enough(&report) {
-                        next.store(seeds, Ordering::Relaxed);
+                        next.store(seeds.end, Ordering::Relaxed);
                     }
                     reports.lock().unwrap().push(report);
                 }
@@ -71,6 +73,17 @@ fn live_all(
     let mut reports = reports.into_inner().unwrap();
     reports.sort_by_key(|report| report.seed);
     reports
+}
+
+/// Returns how often each kind of thing went wrong, and in how many worlds.
+fn mishaps(reports: &[Report]) -> BTreeMap<&'static str, (u64, u64)> {
+    let mut mishaps = BTreeMap::new();
+    for (kind, times) in reports.iter().flat_map(|report| &report.mishaps) {
+        let (all, worlds) = mishaps.entry(*kind).or_default();
+        *all += times;
+        *worlds += 1;
+    }
+    mishaps
 }
 
 #[expect(clippy::print_stderr, reason = "somebody wants to read it")]
@@ -96,9 +109,10 @@ fn promises_hold_in_every_world() {
         return tell(seed);
     }
     let seeds = number("RETORT_SIM_SEEDS").unwrap_or(SEEDS);
+    let from = number("RETORT_SIM_FROM").unwrap_or(0);
     let begun = std::time::Instant::now();
     let reports = live_all(
-        seeds,
+        from..from + seeds,
         |seed| shape(seed, Rules::default()),
         |report| !report.broken.is_empty(),
     );
@@ -112,6 +126,9 @@ fn promises_hold_in_every_world() {
         sum(|report| report.changes),
         sum(|report| report.took.as_secs()) as f64 / reports.len() as f64,
     );
+    for (kind, (times, worlds)) in mishaps(&reports) {
+        eprintln!("{times:>7} times in {worlds:>5} worlds: {kind}");
+    }
     for report in &reports {
         assert!(
             report.broken.is_empty(),
@@ -234,12 +251,11 @@ fn what_a_worker_does_not_know_how_to_ask_is_not_asked() {
 /// Asserts that breaking a rule shows within the first worlds, as `sign`.
 fn caught(shape: impl Fn(u64) -> Shape + Sync, sign: &str) {
     let shows = |report: &Report| report.broken.iter().any(|broken| broken.contains(sign));
-    let reports = live_all(SEEDS_OF_MUTANTS, shape, shows);
-    assert!(
-        reports.iter().any(shows),
-        "nothing showed in {} worlds",
-        reports.len()
-    );
+    let reports = live_all(0..SEEDS_OF_MUTANTS, shape, shows);
+    let found = reports.iter().find(|report| shows(report));
+    let seed = found.map(|report| report.seed);
+    assert!(seed.is_some(), "nothing showed in {} worlds", reports.len());
+    eprintln!("\"{sign}\": first in the world of seed {}", seed.unwrap());
 }
 
 #[test]

@@ -210,10 +210,12 @@ impl Broker for Link {
         }
         let message = self.version.dress(message);
         if twice {
+            self.net.journal.mishap("publication stored twice");
             self.net.broker.publish(queue, message.clone()).await?;
         }
         self.net.broker.publish(queue, message).await?;
         if unconfirmed {
+            self.net.journal.mishap("publication stored, not confirmed");
             return Err(unavailable("hear that a message was stored"));
         }
         Ok(())

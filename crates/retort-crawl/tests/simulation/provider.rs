@@ -29,6 +29,20 @@ enum Fate {
     Cut,
 }
 
+impl Fate {
+    /// Returns what goes wrong, unless nothing does.
+    const fn kind(self) -> Option<&'static str> {
+        match self {
+            Self::Answer => None,
+            Self::TurnAway => Some("request turned away"),
+            Self::Fail => Some("request failed"),
+            Self::Unreachable => Some("request without connection"),
+            Self::TimeOut => Some("request timed out"),
+            Self::Cut => Some("answer cut"),
+        }
+    }
+}
+
 /// Every provider of a world.
 #[derive(Debug)]
 pub(crate) struct Providers {
@@ -112,6 +126,9 @@ impl Exchanger for Line {
         let domain = request.url.split('/').nth(3).unwrap();
         let number = own.journal.request(domain, sample, &self.by);
         let (fate, mut chance) = own.fate(sample);
+        if let Some(kind) = fate.kind() {
+            own.journal.mishap(kind);
+        }
         let mut exchange = begun(own.clock.now());
         let start = Instant::now();
         let slow = chance.percent(5);

@@ -276,6 +276,9 @@ impl Settle for Ticket {
         } = *self;
         if session.state().lost_at.is_some() {
             // It was written to a connection that does not carry it now.
+            session
+                .journal
+                .mishap("acknowledgement into a lost connection");
             if !session.state().gone_at_broker {
                 session.under_way().push((inner, sample));
             }

@@ -123,6 +123,9 @@ impl ObjectStore for Shelf {
             self.shared.journal.stored(&self.by, path, bytes);
         }
         let stored = self.shared.inner.put_opts(at, payload, options).await;
+        if failed {
+            self.shared.journal.mishap("file stored, not confirmed");
+        }
         // Whoever does not hear that it is stored must take it for not stored.
         if failed { Err(trouble()) } else { stored }
     }

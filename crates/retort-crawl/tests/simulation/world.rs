@@ -203,6 +203,9 @@ impl World {
         }
         let born = self.born.entry(name.to_owned()).or_default();
         *born += 1;
+        if *born > 1 {
+            self.journal.mishap("process started over its spool");
+        }
         let by = format!("{name}.{born}");
         self.journal.note(format_args!("{by} starts"));
         let is_alive = Arc::new(AtomicBool::new(true));

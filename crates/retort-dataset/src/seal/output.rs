@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::gather::Slice;
 use super::manifest::ManifestFile;
 use crate::schema::Table;
-use crate::segment::{Metadata, properties};
+use crate::segment::{Metadata, properties, row_lengths};
 use crate::{DatasetError, Store};
 
 /// Bytes of rows, before compression, after which a part ends: 100 to 200 MB of file.
@@ -115,7 +115,7 @@ impl Output {
 
     /// Appends rows to a part and ends it when it is large enough.
     pub(super) fn write(&mut self, part: &mut Part, slice: &Slice) -> Result<(), DatasetError> {
-        self.append(part, &slice.batch)?;
+        self.append(part, slice)?;
         part.rows += u64::try_from(slice.batch.num_rows()).unwrap_or(u64::MAX);
         part.bytes += slice.bytes;
         if part.rows >= PART_ROWS || part.bytes >= PART_BYTES {
@@ -124,18 +124,19 @@ impl Output {
         Ok(())
     }
 
-    fn append(&self, part: &mut Part, batch: &RecordBatch) -> Result<(), DatasetError> {
+    fn append(&self, part: &mut Part, slice: &Slice) -> Result<(), DatasetError> {
         let failed = DatasetError::parquet(&part.folder);
         let mut writer = if let Some(writer) = part.writer.take() {
             writer
         } else {
-            // How many rows follow is not known; the filter folds to what it holds.
-            let properties = properties(part.table, &self.metadata, usize::MAX);
+            // How many rows follow is not known; the filter folds to what it holds. Where a slice
+            // is small no other one follows.
+            let properties = properties(part.table, &self.metadata, usize::MAX, slice.bytes);
             let schema = part.table.schema();
             ArrowWriter::try_new(Vec::new(), schema, Some(properties))
                 .map_err(DatasetError::parquet(&part.folder))?
         };
-        writer.write(batch).map_err(failed)?;
+        writer.write(&slice.batch).map_err(failed)?;
         part.writer = Some(writer);
         Ok(())
     }
@@ -157,7 +158,11 @@ impl Output {
     /// Writes a table that is one batch, also when it is empty.
     pub(super) fn whole(&mut self, table: Table, batch: &RecordBatch) -> Result<(), DatasetError> {
         let mut part = Part::new(table, table.as_str().to_owned());
-        self.append(&mut part, batch)?;
+        let slice = Slice {
+            bytes: row_lengths(batch).iter().sum(),
+            batch: batch.clone(),
+        };
+        self.append(&mut part, &slice)?;
         part.rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
         self.finish(&mut part)
     }

@@ -13,6 +13,7 @@ use parquet::file::properties::{
 use parquet::schema::types::ColumnPath;
 use retort_types::{CampaignId, Digest};
 
+use super::size::row_lengths;
 use crate::DatasetError;
 use crate::schema::{self, Table};
 
@@ -21,6 +22,10 @@ const CREATED_BY: &str = "retort-dataset";
 
 /// Level 3: level 1 and 9 differ from it by 1 % in size and 20 % in time on recorded replies.
 const ZSTD_LEVEL: i32 = 3;
+
+/// Bytes of values below which a file is not compressed. What it says of its columns takes 10 KB
+/// anyway, and preparing to compress each column, and to read it, costs more than its rows do.
+const COMPRESSED_BYTES: u64 = 64 << 10;
 
 /// Most rows of a row group: with 1 to 2 KB a row, what dataset viewers recommend (100 to 300 MB).
 const ROW_GROUP_ROWS: usize = 65_536;
@@ -104,15 +109,25 @@ impl Metadata {
 
 /// Returns how files of `table` are written, for whoever compares with that.
 pub fn writer_properties(table: Table) -> WriterProperties {
-    properties(table, &Metadata::default(), usize::MAX)
+    properties(table, &Metadata::default(), usize::MAX, u64::MAX)
 }
 
-/// Returns how files of `table` are written; `rows` bounds the bloom filter.
-pub(crate) fn properties(table: Table, metadata: &Metadata, rows: usize) -> WriterProperties {
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default();
+/// Returns how files of `table` are written; `rows` bounds the bloom filter, and a file with few
+/// `bytes` of values is not compressed.
+pub(crate) fn properties(
+    table: Table,
+    metadata: &Metadata,
+    rows: usize,
+    bytes: u64,
+) -> WriterProperties {
+    let compression = if bytes < COMPRESSED_BYTES {
+        Compression::UNCOMPRESSED
+    } else {
+        Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default())
+    };
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(compression)
         .set_created_by(CREATED_BY.to_owned())
         .set_key_value_metadata(Some(metadata.key_values()))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
@@ -170,7 +185,8 @@ pub fn encode(
     plan_hash: Digest,
 ) -> Result<Encoded, DatasetError> {
     let metadata = Metadata::of(campaign, plan_hash).with_software();
-    let properties = properties(table, &metadata, batch.num_rows());
+    let values = row_lengths(batch).iter().sum();
+    let properties = properties(table, &metadata, batch.num_rows(), values);
     let bytes =
         to_parquet(table, batch, properties).map_err(DatasetError::parquet(table.as_str()))?;
     Ok(Encoded {

@@ -202,7 +202,7 @@ fn merge(
     group: &Group,
 ) -> Result<(Bytes, u64), DatasetError> {
     let metadata = Metadata::of(&group.campaign, group.plan_hash).with_software();
-    let properties = properties(table, &metadata, usize::MAX);
+    let properties = properties(table, &metadata, usize::MAX, u64::MAX);
     let failed = DatasetError::parquet;
     let mut writer = ArrowWriter::try_new(Vec::new(), table.schema(), Some(properties))
         .map_err(failed(table.as_str()))?;

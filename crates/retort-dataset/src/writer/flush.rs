@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use retort_types::record::{ExchangePlace, KeptExchange};
 use retort_types::{AttemptRecord, CampaignId, Digest, Timestamp};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::compact::{Group, Stored};
 use super::{Committed, CommittedRecord, SegmentRef};
@@ -105,8 +107,29 @@ impl Batch {
         self.stored.clone()
     }
 
+    fn bytes(&self) -> usize {
+        let exchanges = self.exchanges.iter().map(|(_, bytes)| bytes.len());
+        let segments = self.files.iter().map(|(_, encoded)| encoded.bytes.len());
+        exchanges.chain(segments).sum()
+    }
+
     /// Stores every file. Trying again writes the same bytes to the same names.
     pub(super) async fn store(&self, store: &Store) -> Result<Committed, DatasetError> {
+        let span = tracing::debug_span!(
+            "flush",
+            otel.status_code = Empty,
+            retort.records = self.records.len(),
+            retort.files = self.exchanges.len() + self.files.len(),
+            retort.bytes = self.bytes(),
+        );
+        let stored = self.put(store).instrument(span.clone()).await;
+        if stored.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        stored
+    }
+
+    async fn put(&self, store: &Store) -> Result<Committed, DatasetError> {
         for (path, bytes) in &self.exchanges {
             store.put(path, bytes.clone()).await?;
         }

@@ -50,7 +50,7 @@ pub(super) fn join(
     let file = metadata(first, path)?;
     let schema = file.file_metadata().schema_descr().root_schema_ptr();
     let of_campaign = Metadata::of(&group.campaign, group.plan_hash).with_software();
-    let properties = Arc::new(properties(table, &of_campaign, usize::MAX));
+    let properties = Arc::new(properties(table, &of_campaign, usize::MAX, u64::MAX));
     let failed = DatasetError::parquet;
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties)
         .map_err(failed(table.as_str()))?;

@@ -88,14 +88,15 @@ impl DeadLetter {
     /// Returns a letter of the beginning of its message, whose reason tells how long that was.
     #[must_use]
     pub(crate) fn cut(&self) -> Self {
-        let whole = self.message.body.len();
+        let body = self.message.body.bytes();
+        let whole = body.len();
         let kept = whole.min(BEGINNING_BYTES);
         let most = REASON_MAX_BYTES - CUT_REASON_BYTES;
         let end = self.reason.floor_char_boundary(most);
         let reason = self.reason.get(..end).unwrap_or_default();
         let reason = format!("{reason}; of its {whole} bytes the first {kept} are kept");
         let message = Message {
-            body: self.message.body.slice(..kept),
+            body: body.slice(..kept).into(),
             ..self.message.clone()
         };
         Self::new(self.queue.clone(), &reason, message)

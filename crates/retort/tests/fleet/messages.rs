@@ -60,7 +60,7 @@ fn letters(fleet: &Fleet) -> Vec<Value> {
 
 /// Returns messages that no worker can use.
 fn poison(sample: &Message) -> Vec<Message> {
-    let body: Value = serde_json::from_slice(&sample.body).unwrap();
+    let body: Value = serde_json::from_slice(&sample.body.bytes()).unwrap();
     let message = |name: &str, body: Vec<u8>| Message {
         id: name.to_owned(),
         kind: sample.kind.clone(),
@@ -213,7 +213,7 @@ worlds! {
             let mut consumer = broker.consume(&probes(), options).await.unwrap();
             for key in KEYS {
                 let delivery = consumer.next().await.unwrap();
-                let mut body: Value = serde_json::from_slice(&delivery.message.body).unwrap();
+                let mut body: Value = serde_json::from_slice(&delivery.message.body.bytes()).unwrap();
                 body[key] = json!(place);
                 body["endpoint_url"] = json!(place);
                 let message = Message {

@@ -6,6 +6,7 @@ use retort_broker::testkit::Mode;
 use serde_json::json;
 
 use crate::processes::{Fleet, broken_for};
+use crate::side_by_side::worlds;
 
 pub(crate) const PER_SECOND: u64 = 50;
 
@@ -80,48 +81,48 @@ fn four_workers_together_are_as_fast_as_one() {
     }
 }
 
-#[test]
-fn the_limit_holds_while_workers_join_and_leave() {
-    let fleet = fleet("rate-turns");
-    let _coordinator = fleet.coordinator("c0");
-    let mut workers = vec![fleet.worker("w0"), fleet.worker("w1")];
-    fleet.submit("test", 100, 10);
-    for round in 1..=4_u64 {
-        fleet.wait_for_served(round * 200);
-        workers.push(fleet.worker(&format!("w{}", round + 1)));
-        let stopped = workers.remove(0);
-        stopped.signal("TERM");
-        assert_eq!(stopped.end(), Some(0), "{}", fleet.logs());
+worlds! {
+    fn the_limit_holds_while_workers_join_and_leave() {
+        let fleet = fleet("rate-turns");
+        let _coordinator = fleet.coordinator("c0");
+        let mut workers = vec![fleet.worker("w0"), fleet.worker("w1")];
+        fleet.submit("test", 100, 10);
+        for round in 1..=4_u64 {
+            fleet.wait_for_served(round * 200);
+            workers.push(fleet.worker(&format!("w{}", round + 1)));
+            let stopped = workers.remove(0);
+            stopped.signal("TERM");
+            assert_eq!(stopped.end(), Some(0), "{}", fleet.logs());
+        }
+        assert_eq!(fleet.sealed("test", 1_000), 1_000);
+        check(&fleet);
+        assert_eq!((fleet.served(), fleet.paid_twice()), (1_000, 0));
     }
-    assert_eq!(fleet.sealed("test", 1_000), 1_000);
-    check(&fleet);
-    assert_eq!((fleet.served(), fleet.paid_twice()), (1_000, 0));
-}
 
-#[test]
-fn the_limit_holds_when_the_owner_is_killed_cut_and_lost() {
-    let mut fleet = fleet("rate-faults");
-    fleet.set("broker.heartbeat=6s");
-    let _coordinator = fleet.coordinator("c0");
-    let (owner, proxy) = fleet.worker_behind("w0");
-    fleet.submit("test", 100, 12);
-    fleet.wait_for_served(100);
-    let (_next, second) = fleet.worker_behind("w1");
-    std::thread::sleep(Duration::from_secs(3));
-    // Cut: the broker gives the domain to the next one at once.
-    broken_for(&proxy, Mode::Cut, Duration::from_millis(500));
-    let served = fleet.served();
-    fleet.wait_for_served(served + 150);
-    // Half-open: the broker finds out only after its heartbeats, the owner before.
-    broken_for(&second, Mode::Blackhole, Duration::from_secs(20));
-    let served = fleet.served();
-    fleet.wait_for_served(served + 150);
-    owner.kill();
-    fleet.sealed("test", 1_200);
-    check(&fleet);
-    println!(
-        "{} requests, {} of them a second time",
-        fleet.served(),
-        fleet.paid_twice()
-    );
+    fn the_limit_holds_when_the_owner_is_killed_cut_and_lost() {
+        let mut fleet = fleet("rate-faults");
+        fleet.set("broker.heartbeat=6s");
+        let _coordinator = fleet.coordinator("c0");
+        let (owner, proxy) = fleet.worker_behind("w0");
+        fleet.submit("test", 100, 12);
+        fleet.wait_for_served(100);
+        let (_next, second) = fleet.worker_behind("w1");
+        std::thread::sleep(Duration::from_secs(3));
+        // Cut: the broker gives the domain to the next one at once.
+        broken_for(&proxy, Mode::Cut, Duration::from_millis(500));
+        let served = fleet.served();
+        fleet.wait_for_served(served + 150);
+        // Half-open: the broker finds out only after its heartbeats, the owner before.
+        broken_for(&second, Mode::Blackhole, Duration::from_secs(20));
+        let served = fleet.served();
+        fleet.wait_for_served(served + 150);
+        owner.kill();
+        fleet.sealed("test", 1_200);
+        check(&fleet);
+        println!(
+            "{} requests, {} of them a second time",
+            fleet.served(),
+            fleet.paid_twice()
+        );
+    }
 }

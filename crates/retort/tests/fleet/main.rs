@@ -36,6 +36,7 @@ mod storage;
 
 /// Worlds that are lived through side by side, the longest first.
 const WORLDS: &[&[side_by_side::World]] = &[
+    limits::WORLDS,
     links::WORLDS,
     rules::WORLDS,
     broker::WORLDS,

@@ -5,7 +5,8 @@
 //! When a connection is cut, the owner hears of it at once, and a silence is noticed by its client
 //! before the broker does: there the rules are the second line.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use retort_broker::testkit::Mode;
 use serde_json::json;
@@ -21,16 +22,34 @@ const ALONE: Duration = Duration::from_secs(15);
 
 const SAMPLES: u64 = 1_000;
 
+/// Several seconds, in which two owners show on a busy machine, too.
+const WINDOW: Duration = Duration::from_secs(3);
+
+/// What the provider counted while the owner was alone.
+#[derive(Debug)]
+struct Counted {
+    /// The most requests within one second, of the whole campaign.
+    second: u64,
+    /// The most requests within [`WINDOW`].
+    window: u64,
+}
+
+/// Returns how many requests a window may hold: what a busy machine counts of one second in the next
+/// weighs less in it than in a single second.
+fn window_max() -> u64 {
+    PER_SECOND * WINDOW.as_secs() + PER_SECOND / 2 + BURST
+}
+
 fn exceeds(vhost: &str, kept: Kept) {
-    let peak = orphan(vhost, kept);
+    let counted = orphan(vhost, kept);
     assert!(
-        peak > peak_max() && peak > PER_SECOND + BURST,
-        "only {peak} requests within a second: {kept:?} breaks nothing"
+        counted.second > PER_SECOND + BURST && counted.window > window_max(),
+        "{counted:?}: {kept:?} breaks nothing"
     );
 }
 
-/// Returns the most requests within one second that the provider counted.
-fn orphan(vhost: &str, kept: Kept) -> u64 {
+/// Returns what the provider counted.
+fn orphan(vhost: &str, kept: Kept) -> Counted {
     let fleet = Fleet::new(
         vhost,
         &[json!({ "requests_per_minute": PER_SECOND * 60 })],
@@ -43,26 +62,49 @@ fn orphan(vhost: &str, kept: Kept) -> u64 {
     fleet.wait_for_served(PER_SECOND);
     let _next = fleet.worker_inside("w1", fleet.rabbit.address, kept);
     std::thread::sleep(Duration::from_secs(2));
-    let begun = fleet.served();
+    assert!(fleet.served() < SAMPLES / 2, "the fault came too late");
     proxy.set(Mode::Orphan);
-    std::thread::sleep(ALONE);
+    let window = busiest(&fleet);
     proxy.set(Mode::Pass);
-    assert!(begun < SAMPLES, "the fault came too late");
     let asked = fleet.sealed("test", usize::try_from(SAMPLES).unwrap());
-    let peak = fleet.peak();
+    let counted = Counted {
+        second: fleet.peak(),
+        window,
+    };
     println!(
-        "{kept:?}: {peak} requests within the busiest second, the limit is {PER_SECOND}; {asked} \
-         requests, {} of them a second time",
+        "{kept:?}: {counted:?}, the limit is {PER_SECOND} per second; {asked} requests, {} of them a \
+         second time",
         fleet.paid_twice()
     );
-    peak
+    counted
+}
+
+/// Returns the most requests within [`WINDOW`] while the owner is left alone.
+fn busiest(fleet: &Fleet) -> u64 {
+    let begun = Instant::now();
+    let mut seen: VecDeque<(Instant, u64)> = VecDeque::new();
+    let mut most = 0;
+    while begun.elapsed() < ALONE {
+        let now = Instant::now();
+        let count = fleet.world.fleet.stats().totals().requests;
+        seen.push_back((now, count));
+        while now - seen[0].0 > WINDOW {
+            seen.pop_front();
+        }
+        most = most.max(count - seen[0].1);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    most
 }
 
 worlds! {
     fn fence_and_grace_hold_the_limit_of_an_orphaned_owner() {
         let kept = Kept { fence: true, grace: true };
-        let peak = orphan("rules-kept", kept);
-        assert!(peak <= peak_max(), "{peak} requests within a second");
+        let counted = orphan("rules-kept", kept);
+        assert!(
+            counted.second <= peak_max() && counted.window <= window_max(),
+            "{counted:?}"
+        );
     }
 
     fn without_the_fence_the_limit_is_exceeded() {

@@ -91,17 +91,6 @@ pub(crate) fn schedule(shape: &Shape) -> Schedule {
             draw(&mut chance, shape, at, &mut schedule);
         }
     }
-    for number in 0..shape.losses.min(shape.workers) {
-        schedule.push((
-            chance.millis(4_000, 8_000),
-            Fault::Lose {
-                name: worker(number),
-                by_broker: chance.millis(0, 1_000),
-                by_process: chance.millis(8_000, 12_000),
-                healed: chance.millis(12_000, 20_000),
-            },
-        ));
-    }
     schedule.sort_by_key(|(at, _)| *at);
     schedule
 }
@@ -142,16 +131,30 @@ fn draw(chance: &mut Chance, shape: &Shape, at: Duration, schedule: &mut Schedul
             schedule.push((at, Fault::Stop { name: name.clone() }));
             schedule.push((at + chance.millis(100, 15_000), Fault::Start { name }));
         }
-        4..=6 => schedule.push((
-            at,
-            Fault::Lose {
-                name: process(chance),
-                by_broker: chance.millis(0, 12_000),
-                by_process: chance.millis(4_000, 20_000),
-                healed: chance.millis(500, 30_000),
-            },
-        )),
+        4..=6 => {
+            let name = process(chance);
+            schedule.push((at, lost(chance, name)));
+        }
         _ => draw_around(kind, chance, shape, at, schedule),
+    }
+}
+
+/// Draws how a connection is lost. Half of the time its broker notices almost at once and its process
+/// late: meanwhile there is another owner, and the former one does not know of it.
+fn lost(chance: &mut Chance, name: String) -> Fault {
+    if chance.percent(50) {
+        return Fault::Lose {
+            name,
+            by_broker: chance.millis(0, 1_000),
+            by_process: chance.millis(8_000, 12_000),
+            healed: chance.millis(12_000, 20_000),
+        };
+    }
+    Fault::Lose {
+        name,
+        by_broker: chance.millis(0, 12_000),
+        by_process: chance.millis(4_000, 20_000),
+        healed: chance.millis(500, 30_000),
     }
 }
 

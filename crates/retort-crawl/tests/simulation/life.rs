@@ -58,7 +58,6 @@ pub(crate) fn shape(seed: u64, rules: Rules) -> Shape {
         campaigns: (0..campaigns).map(|_| 2 * chance.within(5, 8)).collect(),
         handoff: chance.percent(60),
         calm: chance.percent(12),
-        losses: 0,
         trouble: [0, 5, 20][usize::try_from(chance.below(3)).unwrap()],
         flush: chance.millis(1_500, 7_000),
         // A window that starves is flushed more often.

@@ -285,10 +285,5 @@ fn beginning_without_grace_shows() {
         grace: false,
         ..Rules::default()
     };
-    // Only who loses a connection and does not know yet can be asking still.
-    let losing = |seed| Shape {
-        losses: 1,
-        ..shape(seed, rules)
-    };
-    caught(losing, "beyond its rate");
+    caught(|seed| shape(seed, rules), "beyond its rate");
 }

@@ -41,8 +41,6 @@ pub(crate) struct Shape {
     pub(crate) handoff: bool,
     /// Whether nothing happens but workers that are told to stop, and come back.
     pub(crate) calm: bool,
-    /// How many workers lose their connection early on, noticed by the broker first.
-    pub(crate) losses: u64,
     /// Of a hundred requests, how many go wrong.
     pub(crate) trouble: u64,
     pub(crate) flush: Duration,

@@ -159,6 +159,29 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_its_json_and_comes_back_as_itself() {
+        let value = Arc::new(vec!["a prompt".to_owned()]);
+        let body = Body::of(Arc::clone(&value), 64);
+        assert_eq!(body, r#"["a prompt"]"#.into());
+        let back = body.value::<Vec<String>>();
+        assert!(back.is_some_and(|back| Arc::ptr_eq(&back, &value)));
+        assert!(body.value::<String>().is_none(), "it is no text");
+        assert!(Body::from("[]").value::<Vec<String>>().is_none());
+    }
+
+    #[test]
+    fn a_value_counts_by_its_bytes_and_not_by_what_it_may_take() {
+        for (length, fits) in [(10, true), (MESSAGE_MAX_BYTES, false)] {
+            let message = Message {
+                id: String::new(),
+                kind: String::new(),
+                body: Body::of(Arc::new("x".repeat(length)), usize::MAX),
+            };
+            assert_eq!(message.within_limit().is_ok(), fits, "{length}");
+        }
+    }
+
+    #[test]
     fn debug_hides_the_body() {
         let message = Message {
             id: "1".to_owned(),

@@ -277,3 +277,86 @@ where
         None => parse(message).map(Arc::new),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Returns a sample with every name at its longest and texts that JSON makes longest.
+    fn long(text: &str, more: &serde_json::Value) -> Sample {
+        let (name, slug, digest) = ("n".repeat(128), "s".repeat(64), "f".repeat(64));
+        let number = -1.234_567_890_123_456_7e-300;
+        let mut value = json!({
+            "sample_id": "f".repeat(32), "campaign": slug, "plan_hash": digest, "index": u64::MAX,
+            "block_id": u32::MAX, "order_in_block": u32::MAX, "round": u32::MAX, "model": name,
+            "endpoint": digest, "domain": slug, "suite": name, "prompt_id": text,
+            "prompt_digest": digest, "arm": name, "arm_digest": digest, "system": text,
+            "sample_index": u32::MAX, "deadline": "2026-11-24T10:00:00.123456Z",
+            "input": { "messages": [
+                { "role": "user", "content": text }, { "role": text, "content": "" },
+            ] },
+            "params": {
+                "temperature": number, "top_p": number, "top_k": u32::MAX, "min_p": number,
+                "max_tokens": u32::MAX, "seed": i64::MIN, "frequency_penalty": number,
+                "presence_penalty": number, "repetition_penalty": number, "logprobs": u32::MAX,
+                "reasoning_effort": text, "stream": false, "echo": false,
+            },
+        });
+        if let (Some(params), Some(more)) = (value["params"].as_object_mut(), more.as_object()) {
+            params.extend(more.clone());
+        }
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn no_sample_is_longer_than_it_is_taken_for() {
+        for text in ["", "\u{0}", "\u{1f600}", "\\"] {
+            for times in [0, 1, 1_000] {
+                for more in [json!({}), json!({ "stop": [text.repeat(times)] })] {
+                    let sample = long(&text.repeat(times), &more);
+                    let message = sample_message(sample.clone(), true);
+                    let bytes = message.body.bytes();
+                    assert!(
+                        bytes.len() <= message.body.bytes_at_most(),
+                        "{}",
+                        bytes.len()
+                    );
+                    assert_eq!(*carried::<Sample>(&message).unwrap(), sample);
+                    let body = Body::from(bytes);
+                    let arrived = Message { body, ..message };
+                    assert_eq!(*carried::<Sample>(&arrived).unwrap(), sample);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_receipt_is_longer_than_it_is_taken_for() {
+        let sample = long("", &json!({}));
+        let record = CommittedRecord {
+            campaign: sample.campaign,
+            plan_hash: sample.plan_hash,
+            sample_id: sample.sample_id,
+            index: u64::MAX,
+            attempt_id: "f".repeat(36),
+            attempt_no: u32::MAX,
+            model: sample.model,
+            domain: sample.domain,
+            outcome: Outcome::InvalidRequest,
+            final_outcome: Some(Outcome::InvalidRequest),
+            cost_usd: Some(-1.234_567_890_123_456_7e-300),
+            input_tokens: Some(u32::MAX),
+            output_tokens: Some(u32::MAX),
+        };
+        for count in [0, 1, 100] {
+            let receipt = Receipt {
+                worker_id: "w".repeat(128),
+                records: vec![record.clone(); count],
+            };
+            let body = receipt_message("id".to_owned(), Arc::new(receipt)).body;
+            assert!(body.bytes().len() <= body.bytes_at_most());
+        }
+    }
+}

@@ -1,15 +1,15 @@
 //! What goes into a queue comes out of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::trial::{self, Trial, acknowledge, check_quiet, finish, take};
 use crate::{
-    BrokerError, ConsumeOptions, MESSAGE_MAX_BYTES, Message, NAME_MAX_BYTES, Queue, RETRY_TIERS,
+    Body,    BrokerError, ConsumeOptions, MESSAGE_MAX_BYTES, Message, NAME_MAX_BYTES, Queue, RETRY_TIERS,
     Topic,
 };
 
@@ -52,21 +52,23 @@ fn check_unknown(result: &Result<(), BrokerError>, queue: &Queue) {
     assert!(unknown, "{result:?}");
 }
 
-/// Ids, kinds and bytes arrive as they were published, oldest first, not marked as redelivered.
+/// Ids, kinds and bytes arrive as they were published, oldest first, not marked as redelivered; a
+/// value arrives as the bytes that it is.
 pub async fn messages_arrive_whole_and_in_order(trial: &Trial) {
     let queue = trial.queue().await;
     let bodies = [
-        Bytes::new(),
-        Bytes::from_static(b"\xff\x00\r\n"),
-        Bytes::from("{\"text\":\"\u{4f60}\u{597d}\"}"),
-        Bytes::from(vec![b'x'; 300_000]),
+        Body::from(""),
+        b"\xff\x00\r\n".as_slice().into(),
+        "{\"text\":\"\u{4f60}\u{597d}\"}".into(),
+        vec![b'x'; 300_000].into(),
+        Body::of(Arc::new(["a", "b"]), 16),
     ];
     let mut sent = Vec::new();
     for (id, body) in bodies.into_iter().enumerate() {
         let message = Message {
             id: format!("m-{id}"),
             kind: format!("retort.kind-{id}.v1"),
-            body: body.into(),
+            body,
         };
         sent.push(message.clone());
         let published = trial.broker.publish(&queue, message).await;
@@ -88,7 +90,7 @@ pub async fn publishers_keep_their_order(trial: &Trial) {
     let queue = trial.queue().await;
     let mut publishers = JoinSet::new();
     for publisher in 0..4 {
-        let broker = std::sync::Arc::clone(&trial.broker);
+        let broker = Arc::clone(&trial.broker);
         let queue = queue.clone();
         publishers.spawn(async move {
             for id in publisher * EACH..(publisher + 1) * EACH {

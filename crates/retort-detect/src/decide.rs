@@ -20,7 +20,7 @@ pub const TREE: &str = "\
                                them cannot be told
     3 or 4 yes, 2 not known -> a relation of unknown kind: ask raw completions (suite genes)
     2, 3 and 4 no           -> not distinguishable from models without a known relation
-    otherwise               -> undetermined: something needed was not measured
+    otherwise               -> undetermined: something that is needed has no answer
 A question that was not asked is passed over; one that could not be answered is `not known`. In the
 last line but one, 2 is also passed over where the snapshot holds no raw completions, 3 or 4 never.";
 

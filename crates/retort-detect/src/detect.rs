@@ -1,7 +1,7 @@
 //! One analysis: who is compared with whom, which detectors are asked, what is concluded.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use retort_fingerprint::Settings as FingerprintSettings;
 use retort_fingerprint::{Corpus, Fingerprints};
@@ -17,7 +17,7 @@ use crate::load::Loaded;
 use crate::question::Question;
 use crate::registration::{Settings, registration};
 use crate::roles::Roles;
-use crate::same::{self, Against, SameSettings};
+use crate::same::{self, Against, SameSettings, Tolerance};
 use crate::teacher::{self, TeacherSettings};
 use crate::{decide, wording};
 
@@ -25,7 +25,7 @@ use crate::{decide, wording};
 const EXHIBITS: usize = 4;
 
 /// Pairs up to which each one gets exhibits and is tested for sameness. Beyond, as when every pair
-/// is asked about, only those that `kin` supports: a test takes up to a second.
+/// is asked about, only those that stand out by `kin`, each by itself: a test takes up to a second.
 const PAIRS_IN_FULL: usize = 48;
 
 /// Pairs beyond that at most, the ones with the largest effects.
@@ -81,9 +81,16 @@ pub fn analyse(
     let corpus = fit(&loaded.corpus, &mut made.exclusions);
     let roles = roles(loaded, question);
     let pairs = roles.pairs(&corpus.models);
+    let numbers = roles.families(&corpus.models);
     let asker = Asker {
         loaded,
         corpus: &corpus,
+        families: corpus
+            .models
+            .iter()
+            .map(String::as_str)
+            .zip(numbers)
+            .collect(),
         roles: &roles,
         pairs: &pairs,
         settings,
@@ -200,6 +207,8 @@ fn same_settings(settings: &Settings) -> SameSettings {
 struct Asker<'a> {
     loaded: &'a Loaded,
     corpus: &'a Corpus,
+    /// By model: relatives have one number.
+    families: BTreeMap<&'a str, usize>,
     roles: &'a Roles,
     pairs: &'a [(String, String)],
     settings: &'a Settings,
@@ -262,9 +271,10 @@ impl Asker<'_> {
 
     /// Returns the controls of a pair: those of no known relation to either.
     fn controls(&self, suspect: &str, candidate: &str) -> Vec<String> {
-        let fit = |name: &&String| {
-            !self.roles.are_tied(name, suspect) && !self.roles.are_tied(name, candidate)
+        let is_related = |name: &str, to: &str| {
+            self.families.get(name) == self.families.get(to) || self.roles.share_base(name, to)
         };
+        let fit = |name: &&String| !is_related(name, suspect) && !is_related(name, candidate);
         self.roles.controls.iter().filter(fit).cloned().collect()
     }
 
@@ -314,7 +324,7 @@ impl Asker<'_> {
             return;
         }
         let settings = same_settings(self.settings);
-        let band = same::tolerance(self.corpus, &self.loaded.aliases, &settings);
+        let mut bands: BTreeMap<&str, Option<Tolerance>> = BTreeMap::new();
         let picked = self.picked(&made.statements);
         if picked.len() < self.pairs.len() {
             made.warnings.push(format!(
@@ -330,6 +340,9 @@ impl Asker<'_> {
                 .into_iter()
                 .take(FOREIGN_MODELS)
                 .collect();
+            let band = bands
+                .entry(suspect)
+                .or_insert_with(|| self.band(suspect, &settings));
             let against = Against {
                 others: &others,
                 band: band.as_ref(),
@@ -337,6 +350,14 @@ impl Asker<'_> {
             let statement = same::test(self.corpus, suspect, candidate, against, &settings);
             made.statements.push(statement);
         }
+    }
+
+    /// Returns how far apart endpoints of the same weights stand. That the suspect is such an endpoint
+    /// is in question, so that what is said of it takes no part.
+    fn band(&self, suspect: &str, settings: &SameSettings) -> Option<Tolerance> {
+        let aliases = self.loaded.aliases.iter();
+        let others = aliases.filter(|(one, other)| one != suspect && other != suspect);
+        same::tolerance(self.corpus, &others.cloned().collect::<Vec<_>>(), settings)
     }
 
     /// Returns the pairs that are looked at closely: all, or where there are many and `kin` was asked,
@@ -347,7 +368,8 @@ impl Asker<'_> {
         }
         let mut alike: Vec<&Statement> = statements
             .iter()
-            .filter(|s| s.detector == Detector::Kin && s.finding == Finding::Supported)
+            .filter(|s| s.detector == Detector::Kin)
+            .filter(|s| s.p.is_some_and(|p| p <= self.settings.level))
             .collect();
         let effect = |s: &Statement| s.effect.map_or(f64::NEG_INFINITY, |effect| effect.value);
         alike.sort_by(|a, b| {
@@ -413,10 +435,32 @@ fn finish(made: &mut Analysis, asker: &Asker<'_>) {
             "some statements rest on {fewest} controls: with fewer than {enough}, {can}"
         ));
     }
+    let many = too_many(made, asker);
+    made.warnings.extend(many);
     if asker.pairs.is_empty() {
         made.warnings
             .push("no two models that can be compared were asked about".to_owned());
     }
+}
+
+/// Says how many pairs must stand out before any is supported, where every pair is asked about: the
+/// smallest p-value of few controls is large beside the number of questions.
+fn too_many(made: &Analysis, asker: &Asker<'_>) -> Option<String> {
+    let asked = made
+        .statements
+        .iter()
+        .filter(|s| s.detector == Detector::Kin && s.p.is_some());
+    let (count, controls) = asked.fold((0_usize, 0), |(count, most), statement| {
+        (count + 1, most.max(statement.controls.len()))
+    });
+    let (level, smallest) = (asker.settings.level, 1.0 / (controls + 1) as f64);
+    let needed = (1..=count).find(|rank| smallest * count as f64 / *rank as f64 <= level)?;
+    (!asker.is_registered && needed > 1).then(|| {
+        format!(
+            "among {count} questions, pairs that stand above all their controls are supported only \
+             when {needed} do; name suspects and candidates to ask fewer"
+        )
+    })
 }
 
 /// Takes out figures that are no numbers: JSON has no word for them, and they weigh nothing.

@@ -8,6 +8,8 @@
 
 mod calibration;
 
+use std::collections::BTreeSet;
+
 use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 use retort_fingerprint::{BLOCKS, Centring, Family, Fingerprints, Similarities};
 
@@ -194,6 +196,12 @@ impl<'a> Ground<'a> {
         controls
     }
 
+    /// Returns of how many families these are.
+    fn families_among(&self, models: &[usize]) -> usize {
+        let families: BTreeSet<usize> = models.iter().map(|model| self.families[*model]).collect();
+        families.len()
+    }
+
     /// Compares a pair with controls, in both directions.
     pub(crate) fn compare(
         &self,
@@ -270,47 +278,54 @@ fn statement(
         .filter_map(|matrix| ground.compare(matrix, (suspect, candidate), &controls))
         .map(|compared| compared.standing)
         .collect();
-    let mut families: Vec<usize> = controls.iter().map(|c| ground.families[*c]).collect();
-    families.sort_unstable();
-    families.dedup();
+    let families = ground.families_among(&controls);
     let asked = Asked {
         standing: found.standing,
         p: found.p,
         controls: controls.len(),
         families: [ground.families[suspect], ground.families[candidate]],
     };
-    let mut notes = vec![format!(
-        "{} controls of {} families; the smallest possible p is {:.4}; who derives from whom \
-         cannot be told",
-        controls.len(),
-        families.len(),
-        1.0 / (controls.len() + 1) as f64
-    )];
-    notes.extend(not_compared(apart));
-    for (of, other) in [(candidate, suspect), (suspect, candidate)] {
-        let as_close = controls.iter().filter(|control| {
-            matrix
-                .get(**control, of)
-                .is_some_and(|value| value >= found.value)
-        });
-        let as_close = as_close.map(|control| fingerprints.models()[*control].as_str());
-        let models = fingerprints.models();
-        notes.extend(as_close_as(&models[other], &models[of], as_close));
-    }
+    let notes = notes(
+        fingerprints.models(),
+        (matrix, found.value),
+        (suspect, candidate),
+        (&controls, families),
+    );
     let statement = Statement {
         statistic: Some(found.value),
-        effect: Some(standing_interval(
-            found.standing,
-            &jackknife,
-            families.len(),
-        )),
+        effect: Some(standing_interval(found.standing, &jackknife, families)),
         p: Some(found.p),
         prompts,
         controls: names,
-        notes,
+        notes: not_compared(apart).into_iter().chain(notes).collect(),
         ..none(Finding::NotSupported)
     };
     (statement, Some(asked))
+}
+
+/// Returns what a reader must know of a pair: how many controls, and which are as close.
+fn notes(
+    models: &[String],
+    (matrix, value): (&Similarities, f64),
+    (suspect, candidate): (usize, usize),
+    (controls, families): (&[usize], usize),
+) -> Vec<String> {
+    let mut notes = vec![format!(
+        "{} controls of {families} families; the smallest possible p is {:.4}; who derives from \
+         whom cannot be told",
+        controls.len(),
+        1.0 / (controls.len() + 1) as f64
+    )];
+    for (of, other) in [(candidate, suspect), (suspect, candidate)] {
+        let is_as_close = |control: &&usize| {
+            let theirs = matrix.get(**control, of);
+            theirs.is_some_and(|theirs| theirs >= value)
+        };
+        let as_close = controls.iter().filter(is_as_close);
+        let as_close = as_close.map(|control| models[*control].as_str());
+        notes.extend(as_close_as(&models[other], &models[of], as_close));
+    }
+    notes
 }
 
 #[cfg(test)]

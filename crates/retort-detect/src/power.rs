@@ -14,6 +14,7 @@ use serde::Serialize;
 use statrs::distribution::{Binomial, ContinuousCDF as _, DiscreteCDF as _, Normal};
 
 use crate::analysis::Detector;
+use crate::genes::GenesSettings;
 
 mod curves;
 
@@ -111,7 +112,11 @@ pub fn outlook(question: Detector, design: Design, others: u32, target: &Target)
 
 fn against_controls(question: Detector, design: Design, others: u32, target: &Target) -> Outlook {
     let alpha = target.alpha_each();
+    let least = prompts_least(question);
     let at = |design: Design| {
+        if design.prompts < least {
+            return 0.0;
+        }
         let distance = curve(question, design.draws).distance(design.prompts);
         conformal_power(distance, design.controls, alpha)
     };
@@ -151,6 +156,16 @@ fn against_controls(question: Detector, design: Design, others: u32, target: &Ta
         power_most,
         source: curve.source.to_owned(),
     }
+}
+
+/// Returns the prompts below which the detector finds nothing, whatever it sees: `underpowered`.
+fn prompts_least(question: Detector) -> u32 {
+    let least = match question {
+        Detector::Kin | Detector::Teacher => crate::evidence::PROMPTS_MIN,
+        Detector::Genes => GenesSettings::default().prompts_min,
+        Detector::Same => 1,
+    };
+    u32::try_from(least).unwrap_or(u32::MAX)
 }
 
 /// Returns the draws of a prompt that are looked at: those of the design, and for `genes`, whose

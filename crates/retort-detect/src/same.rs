@@ -80,7 +80,7 @@ pub struct Tolerance {
 pub type Places = BTreeMap<String, (u32, u32)>;
 
 /// Measures the tolerance on pairs of endpoints that serve the same weights (A/A, or the same
-/// weights at two providers). Nothing when no pair can be compared.
+/// weights at two providers), of which none may be in question. Nothing when no pair can be compared.
 pub fn tolerance(
     corpus: &Corpus,
     pairs: &[(String, String)],

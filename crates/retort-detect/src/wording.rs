@@ -127,12 +127,12 @@ pub fn no_ratio(statement: &Statement) -> Option<&'static str> {
         return None;
     }
     if is_excluded_by_dates(statement) {
-        return Some("none: published before the candidate");
+        return Some("published before the candidate");
     }
     statement.p?;
     Some(match statement.detector {
-        Detector::Same => "none: it tests sameness",
-        Detector::Teacher => "none: no other vendor's candidate",
+        Detector::Same => "tests sameness",
+        Detector::Teacher => "no other vendor's candidate",
         Detector::Kin | Detector::Genes => "not calibrated",
     })
 }
@@ -294,7 +294,7 @@ pub const fn conclusion(conclusion: Conclusion) -> &'static str {
         Conclusion::NotDistinguishable => {
             "What was measured shows nothing beyond what models without a known relation show."
         }
-        Conclusion::Undetermined => "No conclusion: something needed was not measured.",
+        Conclusion::Undetermined => "No conclusion: something that is needed has no answer.",
     }
 }
 

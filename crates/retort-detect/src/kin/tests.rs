@@ -178,7 +178,11 @@ fn controls_without_a_prompt_in_common_do_not_count() {
         "{found:?}"
     );
     assert_eq!(found.log10_lr_cap, Some(1.0));
-    assert!(found.notes[0].contains("possible p is 0.1000"), "{found:?}");
+    assert!(
+        found.notes[0].starts_with("20 more controls do not count"),
+        "{found:?}"
+    );
+    assert!(found.notes[1].contains("possible p is 0.1000"), "{found:?}");
 }
 
 #[test]

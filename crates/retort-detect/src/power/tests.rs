@@ -75,6 +75,11 @@ fn more_is_never_worse_and_needs_are_enough() {
         assert!(power(64, 4, 39) <= power(64, 4, 99), "{question:?}");
         assert!(power(64, 1, 50) <= power(64, 16, 50), "{question:?}");
         assert!(power(0, 4, 0) <= 0.0, "{question:?}");
+        let least = prompts_least(question);
+        assert!(
+            power(least - 1, 16, 99) <= 0.0 && power(least, 16, 99) > 0.05,
+            "{question:?}"
+        );
         let design = Design {
             prompts: 30,
             draws: 4,
@@ -84,6 +89,8 @@ fn more_is_never_worse_and_needs_are_enough() {
         let needed = told.needed.unwrap();
         let again = outlook(question, needed, 5, &target);
         assert!(again.power >= 0.7 && told.power_most >= 0.7, "{again:?}");
+        // What the detector would call underpowered is no design.
+        assert!(needed.prompts >= least, "{needed:?}");
         let json = serde_json::to_string(&told).unwrap();
         assert!(
             !json.contains("null") || question == Detector::Same,

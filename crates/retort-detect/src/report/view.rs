@@ -92,6 +92,7 @@ struct StatementView {
     p: String,
     p_adjusted: String,
     ratio: String,
+    no_ratio: Option<&'static str>,
     cap: String,
     finding: &'static str,
     sign: &'static str,
@@ -255,11 +256,10 @@ fn decision(analysis: &Analysis, decision: &Decision) -> DecisionView {
         })
     };
     let mut notes: Vec<String> = Vec::new();
-    for note in about().flat_map(|statement| &statement.notes) {
-        let note = short(note);
-        if !notes.contains(&note) {
-            notes.push(note);
-        }
+    for statement in about() {
+        let detector = wording::detector(statement.detector);
+        let of = statement.notes.iter();
+        notes.extend(of.map(|note| short(&format!("{detector}: {note}"))));
     }
     DecisionView {
         suspect: short(&decision.suspect),
@@ -309,8 +309,8 @@ fn statement(statement: &Statement) -> StatementView {
         }),
         p: statement.p.map_or(none(), wording::probability),
         p_adjusted: statement.p_adjusted.map_or(none(), wording::probability),
-        ratio: wording::no_ratio(statement)
-            .map_or_else(|| figure(statement.log10_lr, 2), str::to_owned),
+        ratio: figure(statement.log10_lr, 2),
+        no_ratio: wording::no_ratio(statement),
         cap: figure(statement.log10_lr_cap, 2),
         finding: wording::finding(&statement.finding),
         sign,
@@ -504,6 +504,6 @@ mod tests {
         });
         let report = of(&analysis);
         let genes = report.statements.iter().find(|s| s.detector == "genes");
-        assert_eq!(genes.map(|s| s.ratio.as_str()), Some("not calibrated"));
+        assert_eq!(genes.and_then(|s| s.no_ratio), Some("not calibrated"));
     }
 }

@@ -140,6 +140,9 @@ impl AmqpBroker {
                 return Ok(());
             };
             let nacked = matches!(unpublished, Unpublished::Nacked);
+            if matches!(unpublished, Unpublished::Returned) {
+                session.forget_queues();
+            }
             let full = nacked && session.is_full(queue).await;
             if !nacked || full || Instant::now() >= end {
                 return Err(unpublished.into_error(Some(queue), full, &attempted));
@@ -174,10 +177,13 @@ fn publication(queue: &Queue, message: Message) -> Publication {
     }
 }
 
-/// Returns the error of an attempt on a queue.
-fn about(queue: &Queue, failure: Failure, attempted: &str) -> BrokerError {
+/// Returns the error of an attempt on a queue; one that is gone is no longer known to be there.
+fn about(session: &Session, queue: &Queue, failure: Failure, attempted: &str) -> BrokerError {
     match failure {
-        Failure::NotFound(_) => BrokerError::UnknownQueue(queue.clone()),
+        Failure::NotFound(_) => {
+            session.forget_queues();
+            BrokerError::UnknownQueue(queue.clone())
+        }
         Failure::Refused(_) | Failure::Lost(_) | Failure::Ended => {
             failure.while_trying_to(attempted)
         }
@@ -222,6 +228,7 @@ impl Broker for AmqpBroker {
             begun.push(handed.await);
         }
         let mut results = Vec::with_capacity(begun.len());
+        let mut returned = false;
         // Asked once for all of them.
         let mut full = None;
         for handed in begun {
@@ -239,8 +246,12 @@ impl Broker for AmqpBroker {
                     Err(_) => false,
                 });
             }
+            returned |= matches!(ended, Err(Unpublished::Returned));
             let full = full.unwrap_or(false);
             results.push(ended.map_err(|ended| ended.into_error(Some(queue), full, &attempted)));
+        }
+        if returned && let Ok(session) = self.session(&attempted).await {
+            session.forget_queues();
         }
         results
     }
@@ -277,7 +288,7 @@ impl Broker for AmqpBroker {
     ) -> Result<Box<dyn Consumer>, BrokerError> {
         let attempted = format!("consume queue `{queue}`");
         let session = self.session(&attempted).await?;
-        let failed = |failure: Failure| about(queue, failure, &attempted);
+        let failed = |failure: Failure| about(&session, queue, failure, &attempted);
         let prefetch = u16::try_from(options.prefetch.get()).unwrap_or(u16::MAX);
         let mut arguments = FieldTable::default();
         let priority = AMQPValue::LongInt(options.priority);
@@ -343,7 +354,7 @@ impl Broker for AmqpBroker {
                     .await
             })
             .await;
-        let purged = purged.map_err(|failure| about(queue, failure, &attempted))?;
+        let purged = purged.map_err(|failure| about(&session, queue, failure, &attempted))?;
         Ok(purged.into())
     }
 
@@ -356,7 +367,7 @@ impl Broker for AmqpBroker {
         let found = session
             .scoped(async |channel| topology::look(channel, &name).await)
             .await;
-        let found = found.map_err(|failure| about(queue, failure, &attempted))?;
+        let found = found.map_err(|failure| about(&session, queue, failure, &attempted))?;
         Ok((found != (0, 0)).then_some(found.0.into()))
     }
 }

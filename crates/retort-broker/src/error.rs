@@ -35,6 +35,13 @@ pub enum BrokerError {
         /// What the broker said.
         reason: String,
     },
+    /// Try again later: something is not there, and this user may not make it. Whoever may, as a rule
+    /// a coordinator, has to come first.
+    #[error("failed to {attempted}: it is not there, and this user may not make it")]
+    Absent {
+        /// What was attempted on which thing.
+        attempted: String,
+    },
     /// Try again later. A message whose publication ended so may have been stored or not.
     #[error("failed to {attempted}: the broker is unavailable")]
     Unavailable {

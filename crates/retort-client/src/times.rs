@@ -81,8 +81,9 @@ const TIMER_STEP: Duration = Duration::from_millis(1);
 pub(crate) struct Lag(AtomicU64);
 
 impl Lag {
-    /// Measures for ever.
+    /// Measures for ever; what was measured is forgotten when this is dropped.
     pub(crate) async fn measure(&self) {
+        let _forgotten = Forgotten(self);
         loop {
             let due = Instant::now() + MEASURE_EVERY;
             sleep_until(due).await;
@@ -95,6 +96,15 @@ impl Lag {
     /// Returns what was measured last; nothing unless something measures.
     pub(crate) fn last(&self) -> Duration {
         Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Forgets a delay that nothing measures any more.
+struct Forgotten<'a>(&'a Lag);
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(0, Ordering::Relaxed);
     }
 }
 
@@ -145,5 +155,7 @@ mod tests {
         tokio::time::sleep(MS).await;
         assert!(lag.last() >= busy / 2, "{:?}", lag.last());
         measuring.abort();
+        drop(measuring.await);
+        assert_eq!(lag.last(), Duration::ZERO, "nothing measures");
     }
 }

@@ -14,7 +14,9 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retort_broker::{Broker, BrokerError, ConsumeOptions, Consumer, Delivery, Message, Queue};
+use retort_broker::{
+    Broker, BrokerError, ConsumeOptions, Consumer, Delivery, Message, Queue, Topic,
+};
 use retort_dataset::writer::Committed;
 use retort_dataset::{Store, Writer};
 use retort_types::{Catalog, WallClock};
@@ -153,7 +155,17 @@ impl FleetCoordinator {
                 return Ok(None);
             }
             let Some(consumer) = &mut receipts else {
-                match consume(&*self.parts.broker, &Queue::Receipts, RECEIPT_PREFETCH).await {
+                let consumed = tokio::select! {
+                    biased;
+                    changed = stop.changed() => {
+                        if changed.is_err() {
+                            return Ok(None);
+                        }
+                        continue;
+                    }
+                    consumed = consume(&*self.parts.broker, &Queue::Receipts, RECEIPT_PREFETCH) => consumed,
+                };
+                match consumed {
                     Ok(consumer) => {
                         self.statuses.set_connected(true);
                         receipts = Some(consumer);
@@ -210,8 +222,10 @@ impl FleetCoordinator {
         let mut campaigns = Campaigns::new(Arc::clone(&self.parts), self.statuses.clone());
         let mut dealing: JoinSet<Dealt> = JoinSet::new();
         let mut look = ticker(LOOK_EVERY);
-        // Whoever listens finds the topic, also before the first campaign.
-        announce(&self.parts, ACTIVE_KIND, &()).await;
+        // Whoever listens finds the topics, also before the first campaign: workers may not make theirs.
+        for topic in [Topic::Control, Topic::Events] {
+            announce(&self.parts, topic, ACTIVE_KIND, &()).await;
+        }
         take_in(&campaigns, first).await;
         let mut hears = false;
         loop {
@@ -260,7 +274,7 @@ impl FleetCoordinator {
                 };
                 campaigns.take_up(&news.campaign, news.existed).await;
                 self.statuses.count_submission(true);
-                announce(&self.parts, ACCEPTED_KIND, &news).await;
+                announce(&self.parts, Topic::Events, ACCEPTED_KIND, &news).await;
                 delivery.acknowledge().await
             }
             Err(reason) => {
@@ -270,7 +284,8 @@ impl FleetCoordinator {
                 self.statuses.count_submission(false);
                 let message = delivery.message.id.clone();
                 let settled = delivery.reject(&reason).await;
-                announce(&self.parts, REJECTED_KIND, &Rejected { message, reason }).await;
+                let news = Rejected { message, reason };
+                announce(&self.parts, Topic::Events, REJECTED_KIND, &news).await;
                 settled
             }
         };

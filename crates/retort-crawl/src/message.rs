@@ -56,7 +56,7 @@ pub struct Receipt {
     pub records: Vec<CommittedRecord>,
 }
 
-/// How a worker is doing, told about twice a second.
+/// How a worker is doing, told twice a second while that changes, and every few seconds otherwise.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Who says so.
@@ -71,7 +71,7 @@ pub struct Heartbeat {
 }
 
 /// One domain as its owner sees it.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DomainReport {
     /// Its pace; absent until it is owned.

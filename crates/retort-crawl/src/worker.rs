@@ -23,7 +23,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use retort_broker::{Broker, Queue, Topic};
+use retort_broker::{Broker, BrokerError, Queue, Topic};
 use retort_client::Exchanger;
 use retort_dataset::writer::Committed;
 use retort_dataset::{Writer, WriterStatus};
@@ -55,7 +55,7 @@ const WANTED_QUEUE: usize = 1;
 /// segments.
 const FLUSH_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often paces are saved.
+/// How often paces that changed are looked at, to be saved.
 const PACES_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the last acknowledgements may take to reach a queue before its session is closed. No
@@ -122,8 +122,10 @@ impl WorkerParts {
             targets: self.targets.into_iter().map(known).collect(),
             reports: Mutex::new(BTreeMap::new()),
             paces: Mutex::new(BTreeMap::new()),
+            saving: tokio::sync::Mutex::default(),
             pace_of,
             phase: watch::channel(Phase::Work).0,
+            in_the_air: watch::channel(0).0,
             flush_wanted: Notify::new(),
             working_domains: watch::channel(0).0,
             sessions: Arc::default(),
@@ -152,10 +154,7 @@ impl Worker {
     #[doc(hidden)]
     pub async fn start_by(parts: WorkerParts, rules: Rules) -> Result<Self, CrawlError> {
         let (broker, domains) = (Arc::clone(&parts.broker), parts.domains.clone());
-        broker.declare(&Queue::Receipts).await?;
-        for domain in &domains {
-            broker.declare(&Queue::Probes(domain.id.clone())).await?;
-        }
+        declare_queues(&*broker, &domains).await?;
         let pace = parts.pace.clone();
         let (mut pace_of, mut asked) = (BTreeMap::new(), Vec::new());
         for domain in &domains {
@@ -168,8 +167,7 @@ impl Worker {
         let settler = tokio::spawn(settling);
         let mut services = JoinSet::new();
         services.spawn(flush_when_wanted(Arc::clone(&context)));
-        let client = Arc::clone(&context.attempter.client);
-        services.spawn(async move { client.measure_lag().await });
+        services.spawn(measure_lag(Arc::clone(&context)));
         services.spawn(save_paces(Arc::clone(&context)));
         services.spawn(tell::tell(Arc::clone(&context), Arc::clone(&broker)));
         let mut tasks = JoinSet::new();
@@ -276,6 +274,24 @@ impl Watcher {
     }
 }
 
+/// Makes what a worker of these domains uses on its broker, or finds it there: whoever may not make
+/// it waits so until others have.
+///
+/// # Errors
+/// All of [`BrokerError`]; with [`BrokerError::Absent`] others have to come first.
+pub async fn find_queues(broker: &dyn Broker, domains: &[DomainSpec]) -> Result<(), BrokerError> {
+    declare_queues(broker, domains).await?;
+    broker.subscribe(Topic::Control).await.map(drop)
+}
+
+async fn declare_queues(broker: &dyn Broker, domains: &[DomainSpec]) -> Result<(), BrokerError> {
+    broker.declare(&Queue::Receipts).await?;
+    for domain in domains {
+        broker.declare(&Queue::Probes(domain.id.clone())).await?;
+    }
+    Ok(())
+}
+
 fn known((name, target): (ModelName, Target)) -> (ModelName, Arc<Known>) {
     let identity = target.endpoint.identity();
     (name, Arc::new(Known { target, identity }))
@@ -291,9 +307,27 @@ async fn flush_when_wanted(context: Arc<Context>) {
     }
 }
 
+/// Measures how late this process reads while it has anything to read: at rest that is the most of what
+/// a worker would do.
+async fn measure_lag(context: Arc<Context>) {
+    let client = &context.attempter.client;
+    let mut attempts = context.in_the_air.subscribe();
+    while attempts.wait_for(|count| *count > 0).await.is_ok() {
+        let measured = async {
+            client.measure_lag().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            landed = attempts.wait_for(|count| *count == 0) => drop(landed),
+            () = measured => {}
+        }
+    }
+}
+
 async fn save_paces(context: Arc<Context>) {
     loop {
         tokio::time::sleep(PACES_EVERY).await;
-        context.save_paces().await;
+        context.save_due_paces().await;
     }
 }

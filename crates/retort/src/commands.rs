@@ -17,6 +17,7 @@ mod power;
 mod row;
 mod run;
 mod show;
+mod signals;
 mod sim;
 mod status;
 mod store;

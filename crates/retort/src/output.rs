@@ -14,8 +14,11 @@ use crate::traces::{self, Traces};
 /// What is logged unless `RETORT_LOG` says otherwise.
 const DEFAULT_FILTER: &str = "warn";
 
-/// What is never logged: the broker's client would write out whole messages, prompts included.
-const NEVER: &str = "lapin::returned_messages=off,lapin::channels=debug,lapin::frames=debug";
+/// What is never logged: the broker's client would write out whole messages, prompts included. It
+/// also calls it an error when a channel ends, which is how a broker says that something is not there
+/// or not allowed. Whoever asked is told so and logs it where it matters.
+const NEVER: &str =
+    "lapin::returned_messages=off,lapin::channels=debug,lapin::frames=debug,lapin::channel=off";
 
 /// Starts logging to standard error, and traces where a collector is named.
 #[expect(

@@ -72,6 +72,8 @@ pub(super) struct Session {
     publisher: Publisher,
     outstanding: Arc<Outstanding>,
     exchanges: Mutex<BTreeSet<Exchange>>,
+    /// Queues that are known to be there: thousands of consumers declare theirs at once.
+    queues: Mutex<BTreeSet<Queue>>,
     lost: watch::Sender<bool>,
     /// Whether priorities of consumers count.
     pub(super) priority_handoff: bool,
@@ -106,6 +108,7 @@ impl Session {
             publisher,
             outstanding,
             exchanges: Mutex::default(),
+            queues: Mutex::default(),
             lost,
             priority_handoff: version.is_some_and(|version| version >= HANDOFF_SINCE),
         });
@@ -250,7 +253,7 @@ impl Session {
             let found = self
                 .scoped(async |channel| exchange.declare(channel, true).await)
                 .await;
-            found.map_err(|_| Failure::Refused(reason).while_trying_to(attempted))?;
+            found.map_err(|failure| unfound(failure, reason, attempted))?;
         } else {
             declared.map_err(|failure| failure.while_trying_to(attempted))?;
         }
@@ -258,20 +261,29 @@ impl Session {
         Ok(())
     }
 
-    /// Declares a queue and everything it needs. Who may not declare it can still use one that
-    /// others declared.
+    /// Makes the next declaration of each queue ask the broker: one of them is gone.
+    pub(super) fn forget_queues(&self) {
+        self.lock_queues().clear();
+    }
+
+    /// Declares a queue and everything it needs, once per session while nothing of it is missed. Who
+    /// may not declare it can still use one that others declared.
     pub(super) async fn declare(&self, queue: &Queue) -> Result<(), BrokerError> {
+        if self.lock_queues().contains(queue) {
+            return Ok(());
+        }
         let attempted = format!("declare queue `{queue}`");
         self.declare_or_find(queue, &attempted).await?;
         if matches!(queue, Queue::Probes(_)) {
             for tier in RETRY_TIERS {
                 // Workers may not: a tier publishes probes. Whoever plans them may.
                 match self.ensure(Exchange::Retry(tier), &attempted).await {
-                    Ok(()) | Err(BrokerError::Refused { .. }) => {}
+                    Ok(()) | Err(BrokerError::Refused { .. } | BrokerError::Absent { .. }) => {}
                     Err(error) => return Err(error),
                 }
             }
         }
+        self.lock_queues().insert(queue.clone());
         Ok(())
     }
 
@@ -279,21 +291,17 @@ impl Session {
         let declared = self
             .scoped(async |channel| topology::declare(channel, queue).await)
             .await;
-        let Err(failure) = declared else {
-            return Ok(());
-        };
-        if let Failure::Refused(reason) = &failure
-            && reason.starts_with("ACCESS_REFUSED")
-        {
-            let name = queue.to_string();
-            let found = self
-                .scoped(async |channel| topology::look(channel, &name).await)
-                .await;
-            if found.is_ok() {
-                return Ok(());
+        match declared {
+            Err(Failure::Refused(reason)) if reason.starts_with("ACCESS_REFUSED") => {
+                let name = queue.to_string();
+                let found = self
+                    .scoped(async |channel| topology::look(channel, &name).await)
+                    .await;
+                found.map_err(|failure| unfound(failure, reason, attempted))?;
+                Ok(())
             }
+            other => other.map_err(|failure| failure.while_trying_to(attempted)),
         }
-        Err(failure.while_trying_to(attempted))
     }
 
     /// Does something on a channel of its own, since an error ends its channel.
@@ -312,6 +320,10 @@ impl Session {
         // The work is done; a channel that does not close ends with its connection.
         drop(timeout(CLOSE_MAX, closing).await);
         Ok(done)
+    }
+
+    fn lock_queues(&self) -> std::sync::MutexGuard<'_, BTreeSet<Queue>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_exchanges(&self) -> std::sync::MutexGuard<'_, BTreeSet<Exchange>> {
@@ -340,6 +352,20 @@ impl Unpublished {
             },
             (Self::Returned | Self::Lost(None), _) => Failure::Ended.while_trying_to(attempted),
         }
+    }
+}
+
+/// Returns the error of a thing that may not be made, for this `reason`, and was not found either.
+fn unfound(failure: Failure, reason: String, attempted: &str) -> BrokerError {
+    match failure {
+        Failure::NotFound(_) => {
+            tracing::debug!(attempted, reason, "what is not there may not be made");
+            BrokerError::Absent {
+                attempted: attempted.to_owned(),
+            }
+        }
+        Failure::Refused(_) => Failure::Refused(reason).while_trying_to(attempted),
+        Failure::Lost(_) | Failure::Ended => failure.while_trying_to(attempted),
     }
 }
 

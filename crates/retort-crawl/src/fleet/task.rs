@@ -159,16 +159,21 @@ async fn finish(parts: &FleetParts, plan: &Plan, coordinator: &mut Coordinator) 
         missing: coordinator.statuses().borrow().missing,
     };
     tracing::info!(campaign.id = %news.campaign, snapshot = news.snapshot, "a campaign is sealed");
-    announce(parts, SEALED_KIND, &news).await;
+    announce(parts, Topic::Events, SEALED_KIND, &news).await;
 }
 
 /// Tells news. Nobody has to be there to hear them, and all of them stand in the store too.
-pub(super) async fn announce<T: serde::Serialize>(parts: &FleetParts, kind: &str, news: &T) {
+pub(super) async fn announce<T: serde::Serialize>(
+    parts: &FleetParts,
+    topic: Topic,
+    kind: &str,
+    news: &T,
+) {
     let id = fresh_id(&*parts.clock).to_string();
     let message = message(kind, id, news).map_err(|error| CrawlError::Message(error.to_string()));
     let announced = match message {
         Ok(message) => {
-            let announced = parts.broker.announce(Topic::Events, message).await;
+            let announced = parts.broker.announce(topic, message).await;
             announced.map_err(CrawlError::from)
         }
         Err(error) => Err(error),

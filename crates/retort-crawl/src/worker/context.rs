@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use retort_broker::{Acker, Delivery};
 use retort_dataset::Writer;
 use retort_pace::DomainState;
 use retort_types::{Digest, DomainId, ModelName, Sample, SampleId, WallClock};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::ask::Target;
 use super::attempt::Attempter;
@@ -21,6 +23,18 @@ use crate::settings::WorkerSettings;
 
 /// How long a domain is waited for before its last pace but one is saved.
 const PACE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Paces that are saved at the same time: stores beyond this machine take tens of milliseconds for
+/// each.
+const SAVED_AT_ONCE: usize = 16;
+
+/// A pace that waits to be saved.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) state: DomainState,
+    /// Whether counts of the day are not to wait: they are limited, or nothing is cheaper.
+    pub(super) prompt: bool,
+}
 
 /// How far a worker has come with stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +72,15 @@ pub(super) struct Context {
     pub(super) settings: WorkerSettings,
     pub(super) targets: BTreeMap<ModelName, Arc<Known>>,
     pub(super) reports: Mutex<BTreeMap<DomainId, DomainReport>>,
-    pub(super) paces: Mutex<BTreeMap<DomainId, DomainState>>,
+    pub(super) paces: Mutex<BTreeMap<DomainId, Kept>>,
+    /// Held while paces are saved, so that an older state of a domain is never saved after a newer one.
+    pub(super) saving: tokio::sync::Mutex<()>,
     /// Whom to ask for the pace of a domain as it is now.
     pub(super) pace_of: BTreeMap<DomainId, mpsc::Sender<oneshot::Sender<()>>>,
     /// How far the worker has come with stopping.
     pub(super) phase: watch::Sender<Phase>,
+    /// Attempts in the air; told of only when the first begins and when the last ends.
+    pub(super) in_the_air: watch::Sender<usize>,
     pub(super) flush_wanted: Notify,
     /// Domains that have something in the air or may still start something.
     pub(super) working_domains: watch::Sender<usize>,
@@ -109,6 +127,15 @@ impl Context {
     pub(super) fn working(self: &Arc<Self>) -> Working {
         self.working_domains.send_modify(|count| *count += 1);
         Working(Arc::clone(self))
+    }
+
+    /// Counts an attempt as being in the air until the guard is dropped.
+    pub(super) fn in_the_air(self: &Arc<Self>) -> InTheAir {
+        self.in_the_air.send_if_modified(|count| {
+            *count += 1;
+            *count == 1
+        });
+        InTheAir(Arc::clone(self))
     }
 
     /// Waits until no domain has anything in the air.
@@ -186,21 +213,43 @@ impl Context {
     }
 
     /// Takes a domain's pace to be saved soon.
-    pub(super) fn keep_pace(&self, domain: &DomainId, state: DomainState) {
-        self.paces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(domain.clone(), state);
+    pub(super) fn keep_pace(&self, domain: &DomainId, kept: Kept) {
+        self.kept().insert(domain.clone(), kept);
     }
 
-    /// Saves the paces that were kept, apart from the dispatchers: a slow disk must not cost rate.
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<DomainId, Kept>> {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Saves every pace that was kept, apart from the dispatchers: a slow disk must not cost rate.
     pub(super) async fn save_paces(&self) {
-        let paces = std::mem::take(&mut *self.paces.lock().unwrap_or_else(PoisonError::into_inner));
-        for (domain, state) in paces {
-            if let Err(error) = self.pace_store.save(&domain, &state, self.clock()).await {
+        self.save_paces_that(|_, _| true).await;
+    }
+
+    /// Saves the kept paces whose time has come; the others stay kept.
+    pub(super) async fn save_due_paces(&self) {
+        let now = Instant::now();
+        let due = |domain: &DomainId, kept: &Kept| {
+            self.pace_store
+                .is_due(domain, &kept.state, kept.prompt, now)
+        };
+        self.save_paces_that(due).await;
+    }
+
+    async fn save_paces_that(&self, due: impl Fn(&DomainId, &Kept) -> bool) {
+        let saving = self.saving.lock().await;
+        let due: Vec<(DomainId, Kept)> = self
+            .kept()
+            .extract_if(.., |domain, kept| due(domain, kept))
+            .collect();
+        let saved = stream::iter(due).map(|(domain, kept)| async move {
+            let saved = self.pace_store.save(&domain, &kept.state, self.clock()).await;
+            if let Err(error) = saved {
                 tracing::warn!(domain.id = %domain, error = %error, "the pace state could not be saved");
             }
-        }
+        });
+        saved.buffer_unordered(SAVED_AT_ONCE).collect::<()>().await;
+        drop(saving);
     }
 }
 
@@ -211,5 +260,18 @@ pub(super) struct Working(Arc<Context>);
 impl Drop for Working {
     fn drop(&mut self) {
         self.0.working_domains.send_modify(|count| *count -= 1);
+    }
+}
+
+/// An attempt in the air.
+#[derive(Debug)]
+pub(super) struct InTheAir(Arc<Context>);
+
+impl Drop for InTheAir {
+    fn drop(&mut self) {
+        self.0.in_the_air.send_if_modified(|count| {
+            *count -= 1;
+            *count == 0
+        });
     }
 }

@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use self::judge::{Judged, Judgement};
 use self::tenure::{Loaded, Tenure};
 use super::attempt::{Ended, Turn};
-use super::context::{Context, Phase, Working};
+use super::context::{Context, InTheAir, Kept, Phase, Working};
 use super::lane::{Job, Lane};
 use super::session::{Event, Session};
 use crate::message::{Control, DomainReport, Tally};
@@ -40,6 +40,7 @@ struct Running {
     permit: Permit,
     job: Job,
     turn: Turn,
+    _in_the_air: InTheAir,
 }
 
 /// What a domain's work is made of.
@@ -69,6 +70,8 @@ pub(super) struct Domain {
     pace: PaceSettings,
     pacer: Pacer,
     session: Session,
+    /// Whether some limit is on what is asked in a day.
+    counts_days: bool,
     tenure: Tenure,
     /// The pace of an earlier owner, being read.
     loading: JoinSet<Loaded>,
@@ -111,6 +114,10 @@ impl Domain {
             .map(|(lane, spec)| (spec.model.clone(), lane))
             .collect();
         let lanes = spec.lanes.iter().map(|_| Lane::default()).collect();
+        let lanes_of = spec.lanes.iter().map(|lane| &lane.limits);
+        let counts_days = std::iter::once(&spec.limits)
+            .chain(lanes_of)
+            .any(|limits| limits.requests_per_day.is_some());
         let tenure = if context.pace_store.is_locking() {
             Tenure::Owner
         } else {
@@ -124,6 +131,7 @@ impl Domain {
             pace,
             pacer,
             session,
+            counts_days,
             tenure,
             loading: JoinSet::new(),
             judged: BTreeMap::new(),
@@ -155,7 +163,15 @@ impl Domain {
     pub(super) async fn run(mut self, working: Working) {
         let mut report = tokio::time::interval(REPORT_EVERY);
         report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rested = false;
         loop {
+            // Who waits for a domain of somebody else has nothing to look after: hundreds of domains
+            // cost nothing then.
+            let rests = self.rests();
+            if rests && !rested {
+                self.report();
+            }
+            rested = rests;
             let wake = self.start_what_may();
             let stopping = *self.phase.borrow() != Phase::Work;
             if stopping && self.running.is_empty() && self.endings.is_empty() {
@@ -167,7 +183,7 @@ impl Domain {
             tokio::select! {
                 biased;
                 changed = self.phase.changed() => if changed.is_err() { break },
-                _ = report.tick() => self.report(),
+                _ = report.tick(), if !rests => self.report(),
                 Some(loaded) = self.loading.join_next() => self.take_over(loaded),
                 Some(judged) = self.judging.join_next() => self.heed(judged),
                 Some(kept) = self.wanted.recv() => self.keep_pace(kept),
@@ -178,7 +194,7 @@ impl Domain {
                     Event::Delivery(delivery) => self.take_in(delivery).await,
                     Event::Lost => self.lose(),
                 },
-                () = tokio::time::sleep_until(wake) => {}
+                () = tokio::time::sleep_until(wake), if !rests => {}
             }
         }
         self.report();
@@ -276,8 +292,13 @@ impl Domain {
             .entry(job.sample.model.clone())
             .or_default()
             .requests += 1;
-        self.running
-            .insert(handle.id(), Running { permit, job, turn });
+        let running = Running {
+            permit,
+            job,
+            turn,
+            _in_the_air: self.context.in_the_air(),
+        };
+        self.running.insert(handle.id(), running);
     }
 
     async fn settle(&mut self, ended: Result<(Id, Option<Ended>), JoinError>) {
@@ -289,6 +310,7 @@ impl Domain {
             permit,
             mut job,
             turn,
+            ..
         }) = self.running.remove(&id)
         else {
             return;
@@ -376,8 +398,7 @@ impl Domain {
 
     /// Keeps the pace as it is now with the context, and says so.
     fn keep_pace(&self, kept: oneshot::Sender<()>) {
-        let state = self.pacer.state(self.now());
-        self.context.keep_pace(&self.spec.id, state);
+        self.hand_over_pace(self.now());
         // Who asked may have given up waiting.
         kept.send(()).unwrap_or_default();
     }
@@ -397,7 +418,15 @@ impl Domain {
         };
         self.context.report(&self.spec.id, report);
         if self.tenure.is_owner() {
-            self.context.keep_pace(&self.spec.id, self.pacer.state(now));
+            self.hand_over_pace(now);
         }
+    }
+
+    fn hand_over_pace(&self, now: Now) {
+        let kept = Kept {
+            state: self.pacer.state(now),
+            prompt: self.counts_days || self.context.pace_store.is_locking(),
+        };
+        self.context.keep_pace(&self.spec.id, kept);
     }
 }

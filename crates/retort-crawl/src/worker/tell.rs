@@ -16,7 +16,7 @@ use crate::message::{CONTROL_KIND, Control, DomainReport, HEARTBEAT_KIND, Heartb
 /// How often a worker tells how it is doing.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(500);
 
-/// How often a worker without a domain tells that it is there.
+/// How often a worker tells that it is there when nothing changed in its domains.
 const IDLE_HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 
 /// How long to wait before listening again after the session ended.
@@ -26,7 +26,7 @@ const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn tell(context: Arc<Context>, broker: Arc<dyn Broker>) {
     let mut every = tokio::time::interval(HEARTBEAT_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut told: Option<(Instant, bool)> = None;
+    let mut told: Option<(Instant, BTreeMap<DomainId, DomainReport>)> = None;
     loop {
         every.tick().await;
         let domains: BTreeMap<DomainId, DomainReport> = context
@@ -34,9 +34,8 @@ pub(super) async fn tell(context: Arc<Context>, broker: Arc<dyn Broker>) {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let is_idle = domains.is_empty();
-        if let Some((at, true)) = told
-            && is_idle
+        if let Some((at, last)) = &told
+            && *last == domains
             && at.elapsed() < IDLE_HEARTBEAT_EVERY
         {
             continue;
@@ -48,7 +47,7 @@ pub(super) async fn tell(context: Arc<Context>, broker: Arc<dyn Broker>) {
             writer: context.writer().status(),
         };
         if send(&context, &*broker, HEARTBEAT_KIND, &heartbeat).await {
-            told = Some((Instant::now(), is_idle));
+            told = Some((Instant::now(), heartbeat.domains));
         }
     }
 }

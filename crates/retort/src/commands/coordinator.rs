@@ -8,7 +8,8 @@ use retort_crawl::{FleetCoordinator, FleetParts, State, Statuses};
 use retort_dataset::Writer;
 use tokio::sync::watch;
 
-use super::run::interrupts;
+use super::fleet::Waits;
+use super::signals::interrupts;
 use super::{Context, fleet};
 use crate::cli::CoordinatorArgs;
 use crate::failure::Failure;
@@ -27,7 +28,9 @@ pub(crate) async fn coordinator(context: &Context, args: &CoordinatorArgs) -> Re
     let catalog = fleet::catalog(config)?;
     let store = files::store(context)?;
     let spool = fleet::spool_dir(config, "coordinator", &name)?;
-    let broker = fleet::broker_in_time(context, &format!("coordinator {name}")).await?;
+    let (stop, mut stopping) = watch::channel(false);
+    let interrupt = interrupts(stop)?;
+    let broker = fleet::start(context, &format!("coordinator {name}"))?;
     let (writer, committed, _) = Writer::start(
         &spool,
         store.clone(),
@@ -51,13 +54,32 @@ pub(crate) async fn coordinator(context: &Context, args: &CoordinatorArgs) -> Re
         statuses: coordinator.statuses(),
         broker: broker.clone(),
         writer: writer.clone(),
+        waits: Waits::default(),
     });
     let listen = args.listen.as_deref().or(config.listen.as_deref());
-    let pages = Pages::serve(listen, observed).await?;
-    note(&format!("coordinator `{name}` is ready"));
-    let (stop, stopping) = watch::channel(false);
-    let interrupt = interrupts(stop);
-    let ended = Box::pin(coordinator.run(stopping)).await;
+    // First, so that whoever looks after it sees that it lives while it waits for its broker.
+    let pages = Pages::serve(listen, Arc::clone(&observed) as Arc<dyn Observed>).await?;
+    let reached = tokio::select! {
+        reached = fleet::in_time(&observed.waits, async || broker.connected().await) => reached,
+        stopped = stopping.wait_for(|stop| *stop) => {
+            drop(stopped);
+            Ok(())
+        }
+    };
+    let ended = match reached {
+        Ok(()) => {
+            if !*stopping.borrow() {
+                note(&format!("coordinator `{name}` is ready"));
+            }
+            Box::pin(coordinator.run(stopping))
+                .await
+                .map_err(Failure::from)
+        }
+        Err(failure) => {
+            drop(coordinator);
+            Err(failure)
+        }
+    };
     interrupt.abort();
     // The receiver of what it stored is gone with the coordinator: nothing is waited for.
     let closed = writer.close().await;
@@ -73,15 +95,17 @@ struct ObservedCoordinator {
     statuses: Statuses,
     broker: AmqpBroker,
     writer: Writer,
+    waits: Waits,
 }
 
 impl Observed for ObservedCoordinator {
     fn unready(&self) -> Option<String> {
-        fleet::unready(&self.broker)
+        fleet::unready(&self.broker).or_else(|| self.waits.reason())
     }
 
     fn measure(&self, page: &mut Page) {
-        fleet::measure(page, &self.broker, &self.writer.status());
+        fleet::measure(page, &self.broker);
+        fleet::measure_writer(page, &self.writer.status());
         page.flag(&COORDINATOR_ACTIVE, &[], self.statuses.is_active());
         let (accepted, rejected) = self.statuses.submissions();
         page.count(&SUBMISSIONS, &["accepted"], accepted);

@@ -1,6 +1,7 @@
 //! What the commands of a fleet share: the broker, names, spools, and what is told of both services.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use retort_broker::{AmqpBroker, Broker, BrokerError, Health};
@@ -18,8 +19,8 @@ use crate::service::metrics::{
     SPOOL_MAX_BYTES, SPOOL_PENDING_RECORDS, SPOOL_STALLED, STORE_FAILING,
 };
 
-/// How long to wait before a broker that could not be reached is tried again.
-const CONNECT_PAUSE: Duration = Duration::from_secs(2);
+/// How long to wait before a service that could not start yet tries again.
+const START_PAUSE: Duration = Duration::from_secs(1);
 
 /// Longest name of a process: it becomes part of file names.
 const NAME_MAX_BYTES: usize = 64;
@@ -31,22 +32,64 @@ pub(super) async fn broker(context: &Context, role: &str) -> Result<AmqpBroker, 
     Ok(broker)
 }
 
-/// Connects to the configured broker, however long it cannot be reached.
-pub(super) async fn broker_in_time(context: &Context, role: &str) -> Result<AmqpBroker, Failure> {
-    let broker = start(context, role)?;
+/// Tries something again and again until the broker can be reached and others have made what this
+/// process may not make. Each other reason why it must wait is said once, and kept in `waits`.
+///
+/// # Errors
+/// When a person must act.
+pub(super) async fn in_time(
+    waits: &Waits,
+    mut tried: impl AsyncFnMut() -> Result<(), BrokerError>,
+) -> Result<(), Failure> {
     loop {
-        match broker.connected().await {
-            Ok(()) => return Ok(broker),
-            Err(error @ BrokerError::Unavailable { .. }) => {
-                note(&format!("{error}; it is tried again"));
-                tokio::time::sleep(CONNECT_PAUSE).await;
+        let error = match tried().await {
+            Ok(()) => {
+                waits.set(None);
+                return Ok(());
             }
-            Err(error) => return Err(explain(error)),
+            Err(error) => error,
+        };
+        match error {
+            BrokerError::Unavailable { .. }
+            | BrokerError::Absent { .. }
+            | BrokerError::UnknownQueue(_) => {
+                if waits.set(Some(error.to_string())) {
+                    note(&format!("{error}; it is tried again"));
+                }
+                tokio::time::sleep(START_PAUSE).await;
+            }
+            BrokerError::Refused { .. }
+            | BrokerError::Full(_)
+            | BrokerError::TooLarge { .. }
+            | BrokerError::NameTooLong { .. } => return Err(explain(error)),
         }
     }
 }
 
-fn start(context: &Context, role: &str) -> Result<AmqpBroker, Failure> {
+/// What a service that starts waits for, as its pages tell it.
+#[derive(Debug, Default)]
+pub(super) struct Waits(Mutex<Option<String>>);
+
+impl Waits {
+    /// Returns what it waits for, if it does.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Keeps what it waits for; returns whether that is news.
+    fn set(&self, reason: Option<String>) -> bool {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = *kept != reason;
+        *kept = reason;
+        news
+    }
+}
+
+/// Begins to connect to the configured broker.
+pub(super) fn start(context: &Context, role: &str) -> Result<AmqpBroker, Failure> {
     let mut settings = context.loaded.config.broker.clone();
     settings.name = format!("{} {role}", settings.name);
     AmqpBroker::start(settings).map_err(Failure::usage)
@@ -61,7 +104,9 @@ pub(super) fn explain(error: BrokerError) -> Failure {
         BrokerError::Unavailable { .. } => {
             Some("name the broker with --broker amqp://user@host/vhost")
         }
-        BrokerError::UnknownQueue(_) => Some("start a coordinator: it makes the queues"),
+        BrokerError::UnknownQueue(_) | BrokerError::Absent { .. } => {
+            Some("start a coordinator: it makes the queues")
+        }
         BrokerError::Full(_) | BrokerError::TooLarge { .. } | BrokerError::NameTooLong { .. } => {
             None
         }
@@ -129,7 +174,7 @@ pub(super) fn unready(broker: &AmqpBroker) -> Option<String> {
 }
 
 /// Writes what both services count.
-pub(super) fn measure(page: &mut Page, broker: &AmqpBroker, writer: &WriterStatus) {
+pub(super) fn measure(page: &mut Page, broker: &AmqpBroker) {
     page.count(&BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1);
     let health = broker.health();
     for (state, word) in [
@@ -140,6 +185,10 @@ pub(super) fn measure(page: &mut Page, broker: &AmqpBroker, writer: &WriterStatu
     ] {
         page.flag(&BROKER_HEALTH, &[word], health == state);
     }
+}
+
+/// Writes what the writer of a service counts.
+pub(super) fn measure_writer(page: &mut Page, writer: &WriterStatus) {
     page.count(&SPOOL_BYTES, &[], writer.spool_bytes);
     page.count(&SPOOL_MAX_BYTES, &[], writer.spool_max_bytes);
     page.count(&SPOOL_PENDING_RECORDS, &[], writer.pending_records);

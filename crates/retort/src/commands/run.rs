@@ -18,13 +18,13 @@ use retort_plan::{Plan, Resolved};
 use retort_types::CampaignId;
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 
 use super::Context;
 use super::dataset::{seal_campaign, sealed_table};
 use super::detect::note_registered;
 use super::keys::Signer;
 use super::plan::print_terms;
+use super::signals::interrupts;
 use crate::cli::Run;
 use crate::config::Config;
 use crate::failure::{Failure, INTERRUPTED, MISSING};
@@ -193,7 +193,7 @@ async fn carry_out(
 ) -> Result<u8, Failure> {
     let (stop, stopping) = watch::channel(false);
     let shown = tokio::spawn(progress::show(coordinator.statuses()));
-    let interrupt = interrupts(stop);
+    let interrupt = interrupts(stop)?;
     let finish = tokio::select! {
         finish = coordinator.run(stopping.clone()) => finish,
         error = worker.failed() => Err(error),
@@ -226,32 +226,6 @@ pub(super) async fn stop_worker(worker: Worker) -> Result<(), CrawlError> {
                 None => note("still waiting for requests in the air"),
             }
         }
-    }
-}
-
-/// The first Ctrl-C asks to stop; the second ends the process at once: the spool keeps what it has.
-pub(super) fn interrupts(stop: watch::Sender<bool>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        wait_for_signal().await;
-        stop.send_replace(true);
-        wait_for_signal().await;
-        note("given up; what was stored is kept, and the same command goes on from here");
-        #[expect(clippy::exit, reason = "a second Ctrl-C means now")]
-        std::process::exit(i32::from(INTERRUPTED));
-    })
-}
-
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let interrupt = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                result = interrupt => drop(result),
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => drop(interrupt.await),
     }
 }
 

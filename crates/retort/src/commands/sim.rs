@@ -7,13 +7,15 @@ use retort_sim::{Fleet, ReplayModels, Setup};
 use retort_types::CampaignId;
 
 use super::Context;
+use super::signals::Signals;
 use crate::cli::Sim;
 use crate::failure::Failure;
 use crate::files;
 use crate::output::{self, Table, count, line, note};
 
-/// Serves until Ctrl-C, then tells what was served.
+/// Serves until Ctrl-C or SIGTERM, then tells what was served.
 pub(crate) async fn sim(context: &Context, args: &Sim) -> Result<u8, Failure> {
+    let mut signals = Signals::listen()?;
     let mut setup = Setup::new(Arc::clone(&context.clock));
     let mut spec = match (&args.fleet, &args.replay) {
         (_, Some(path)) => {
@@ -64,7 +66,7 @@ pub(crate) async fn sim(context: &Context, args: &Sim) -> Result<u8, Failure> {
     }
     line(&table.to_string());
     note("GET /stats tells what was served; Ctrl-C ends it");
-    tokio::signal::ctrl_c().await?;
+    signals.next().await;
     output::json(&fleet.shutdown())?;
     Ok(0)
 }

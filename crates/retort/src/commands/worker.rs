@@ -1,18 +1,23 @@
 //! `retort worker`: asks for a fleet.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use retort_broker::AmqpBroker;
 use retort_client::HttpClient;
 use retort_crawl::message::{DomainReport, Tally};
-use retort_crawl::worker::{Watcher, WorkerParts};
-use retort_crawl::{PaceStore, SOFTWARE, Worker};
-use retort_dataset::Writer;
+use retort_crawl::worker::{Watcher, WorkerParts, find_queues};
+use retort_crawl::{PaceStore, SOFTWARE, Target, Worker};
+use retort_dataset::{Store, Writer};
 use retort_pace::LaneState;
-use retort_types::DomainId;
+use retort_plan::Resolved;
+use retort_types::{DomainId, ModelName};
 use tokio::sync::watch;
 
-use super::run::{check_addresses, interrupts, stop_worker};
+use super::fleet::Waits;
+use super::run::{check_addresses, stop_worker};
+use super::signals::interrupts;
 use super::{Context, fleet};
 use crate::cli::WorkerArgs;
 use crate::failure::Failure;
@@ -30,16 +35,54 @@ use crate::service::{Observed, Page, Pages};
 pub(crate) async fn worker(context: &Context, args: &WorkerArgs) -> Result<u8, Failure> {
     let config = &context.loaded.config;
     let name = fleet::name(args.id.as_deref(), config.worker.id.as_deref())?;
-    let (mut worker, broker) = start(context, &name).await?;
+    let start = Start::new(context, name)?;
+    let (stop, mut stopping) = watch::channel(false);
+    let interrupt = interrupts(stop)?;
+    let broker = fleet::start(context, &format!("worker {}", start.name))?;
     let observed = Arc::new(ObservedWorker {
-        watcher: worker.watcher(),
+        watcher: OnceLock::new(),
         broker: broker.clone(),
+        waits: Waits::default(),
     });
     let listen = args.listen.as_deref().or(config.listen.as_deref());
-    let pages = Pages::serve(listen, observed).await?;
+    // First, so that whoever looks after it sees that it lives while it waits for others.
+    let pages = Pages::serve(listen, Arc::clone(&observed) as Arc<dyn Observed>).await?;
+    let domains = &start.resolved.domains;
+    let waiting = fleet::in_time(&observed.waits, async || {
+        find_queues(&broker, domains).await
+    });
+    let ended = tokio::select! {
+        found = waiting => Some(found),
+        stopped = stopping.wait_for(|stop| *stop) => {
+            drop(stopped);
+            None
+        }
+    };
+    let ended = match ended {
+        Some(Ok(())) => work(start, context, &observed, &mut stopping).await,
+        Some(Err(failure)) => Err(failure),
+        None => {
+            note("stopped before anything was asked");
+            Ok(())
+        }
+    };
+    interrupt.abort();
+    drop(pages);
+    broker.close().await;
+    ended.map(|()| 0)
+}
+
+/// Works from when everything that is needed is there.
+async fn work(
+    start: Start,
+    context: &Context,
+    observed: &ObservedWorker,
+    stopping: &mut watch::Receiver<bool>,
+) -> Result<(), Failure> {
+    let name = start.name.clone();
+    let mut worker = start.begin(context, &observed.broker).await?;
+    observed.watcher.get_or_init(|| worker.watcher());
     note(&format!("worker `{name}` is ready"));
-    let (stop, mut stopping) = watch::channel(false);
-    let interrupt = interrupts(stop);
     let failed = tokio::select! {
         error = worker.failed() => Some(error),
         stopped = stopping.wait_for(|stop| *stop) => {
@@ -49,73 +92,102 @@ pub(crate) async fn worker(context: &Context, args: &WorkerArgs) -> Result<u8, F
         }
     };
     let stopped = stop_worker(worker).await;
-    interrupt.abort();
-    drop(pages);
-    broker.close().await;
     if let Some(error) = failed {
         return Err(error.into());
     }
     stopped?;
     note("stopped; nothing that was asked will be asked again");
-    Ok(0)
+    Ok(())
 }
 
-/// Starts the worker; what an earlier process of its name left in the spool is stored.
-async fn start(context: &Context, name: &str) -> Result<(Worker, AmqpBroker), Failure> {
-    let config = &context.loaded.config;
-    let catalog = fleet::catalog(config)?;
-    let models: Vec<_> = catalog.models.keys().cloned().collect();
-    let resolved = retort_plan::resolve(&catalog, &models).map_err(Failure::usage)?;
-    let targets = secrets::targets(&resolved.endpoints)?;
-    let client = HttpClient::new(config.client.clone(), SOFTWARE, Arc::clone(&context.clock))?;
-    check_addresses(&client, &resolved)?;
-    let store = files::store(context)?;
-    let spool = fleet::spool_dir(config, "worker", name)?;
-    let broker = fleet::broker_in_time(context, &format!("worker {name}")).await?;
-    let clock = Arc::clone(&context.clock);
-    let started = Writer::start(&spool, store.clone(), name, config.writer.clone(), clock);
-    let (writer, committed, recovered) = started.map_err(fleet::explain_spool)?;
-    if recovered.records > 0 {
-        note(&format!(
-            "{} replies of an earlier time were waiting in the spool; they are stored now",
-            count(recovered.records)
-        ));
+/// What a worker is made of, apart from its broker and what it finds on disk.
+struct Start {
+    name: String,
+    resolved: Resolved,
+    targets: BTreeMap<ModelName, Target>,
+    client: HttpClient,
+    store: Store,
+    spool: PathBuf,
+}
+
+impl Start {
+    /// Reads what a person may have got wrong.
+    fn new(context: &Context, name: String) -> Result<Self, Failure> {
+        let config = &context.loaded.config;
+        let catalog = fleet::catalog(config)?;
+        let models: Vec<_> = catalog.models.keys().cloned().collect();
+        let resolved = retort_plan::resolve(&catalog, &models).map_err(Failure::usage)?;
+        let targets = secrets::targets(&resolved.endpoints)?;
+        let client = HttpClient::new(config.client.clone(), SOFTWARE, Arc::clone(&context.clock))?;
+        check_addresses(&client, &resolved)?;
+        Ok(Self {
+            spool: fleet::spool_dir(config, "worker", &name)?,
+            store: files::store(context)?,
+            name,
+            resolved,
+            targets,
+            client,
+        })
     }
-    let worker = Worker::start(WorkerParts {
-        worker_id: name.to_owned(),
-        broker: Arc::new(broker.clone()),
-        client: Arc::new(client),
-        writer,
-        committed,
-        pace_store: PaceStore::new(store, None),
-        clock: Arc::clone(&context.clock),
-        targets,
-        domains: resolved.domains,
-        settings: config.worker.clone(),
-        pace: config.pace.clone(),
-    });
-    Ok((worker.await?, broker))
+
+    /// Starts the worker; what an earlier process of its name left in the spool is stored.
+    async fn begin(self, context: &Context, broker: &AmqpBroker) -> Result<Worker, Failure> {
+        let config = &context.loaded.config;
+        let clock = Arc::clone(&context.clock);
+        let (store, settings) = (self.store.clone(), config.writer.clone());
+        let started = Writer::start(&self.spool, store, &self.name, settings, clock);
+        let (writer, committed, recovered) = started.map_err(fleet::explain_spool)?;
+        if recovered.records > 0 {
+            note(&format!(
+                "{} replies of an earlier time were waiting in the spool; they are stored now",
+                count(recovered.records)
+            ));
+        }
+        let worker = Worker::start(WorkerParts {
+            worker_id: self.name,
+            broker: Arc::new(broker.clone()),
+            client: Arc::new(self.client),
+            writer,
+            committed,
+            pace_store: PaceStore::new(self.store, None),
+            clock: Arc::clone(&context.clock),
+            targets: self.targets,
+            domains: self.resolved.domains,
+            settings: config.worker.clone(),
+            pace: config.pace.clone(),
+        });
+        Ok(worker.await?)
+    }
 }
 
 struct ObservedWorker {
-    watcher: Watcher,
+    /// Set once it works.
+    watcher: OnceLock<Watcher>,
     broker: AmqpBroker,
+    waits: Waits,
 }
 
 impl Observed for ObservedWorker {
     fn unready(&self) -> Option<String> {
-        if self.watcher.is_stopping() {
+        if self.watcher.get().is_some_and(Watcher::is_stopping) {
             return Some("stopping".to_owned());
         }
+        let starting = || self.watcher.get().is_none().then(|| "starting".to_owned());
         fleet::unready(&self.broker)
+            .or_else(|| self.waits.reason())
+            .or_else(starting)
     }
 
     fn measure(&self, page: &mut Page) {
-        fleet::measure(page, &self.broker, &self.watcher.writer());
-        let (open, of) = self.watcher.sessions();
+        fleet::measure(page, &self.broker);
+        let Some(watcher) = self.watcher.get() else {
+            return;
+        };
+        fleet::measure_writer(page, &watcher.writer());
+        let (open, of) = watcher.sessions();
         page.count(&DOMAINS_CONFIGURED, &[], of as u64);
         page.count(&SESSIONS_OPEN, &[], open as u64);
-        for (domain, report) in &self.watcher.domains() {
+        for (domain, report) in &watcher.domains() {
             measure_domain(page, domain, report);
         }
     }

@@ -1,7 +1,9 @@
 //! Nothing goes wrong.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use retort_broker::testkit::{FaultProxy, Mode};
 use serde_json::{Value, json};
 
 use crate::processes::{Fleet, fetch, port_of, sum};
@@ -56,6 +58,19 @@ fn a_campaign_goes_from_submission_to_snapshot() {
         sum(&page, "retort_requests_total"),
         "{page}"
     );
+
+    // A domain at rest costs the store nothing.
+    let paces = || {
+        let folder = fleet.world.path("data/domains/p0");
+        let names = std::fs::read_dir(folder).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name());
+        names.collect::<BTreeSet<_>>()
+    };
+    std::thread::sleep(Duration::from_secs(2));
+    let saved = paces();
+    std::thread::sleep(Duration::from_secs(7));
+    assert_eq!(paces(), saved, "saved again, though nothing was asked");
+    assert!((1..=3).contains(&saved.len()), "{saved:?}");
 
     assert!(coordinator.is_running());
     for process in [worker, other, coordinator] {
@@ -142,6 +157,87 @@ fn wishes_reach_workers() {
     let asked = fleet.sealed("test", 4_000);
     assert_eq!(asked, fleet.served());
     assert!(asked < 4_000);
+}
+
+#[test]
+fn a_worker_that_comes_first_waits_for_what_it_may_not_make() {
+    let fleet = Fleet::new("first", &[json!({ "concurrency": 8 })], 5);
+    let listen = ["--listen", "127.0.0.1:0"];
+    let worker = fleet.start("worker", "w1", &fleet.url_of("worker"), &listen);
+    let port = port_of(&fleet, "w1");
+    fleet.wait_for("the worker to wait", |_| {
+        fetch(port, "/readyz")
+            .1
+            .contains("`receipts`: it is not there")
+    });
+    assert_eq!(fetch(port, "/readyz").0, 503);
+    assert_eq!(fetch(port, "/livez").0, 200);
+    let page = fetch(port, "/metrics").1;
+    assert!(
+        page.contains("retort_broker_health{state=\"up\"} 1"),
+        "{page}"
+    );
+    let submitter = fleet.url_of("submitter");
+    fleet.world.campaign(&["m0"], 10, 2, json!({}));
+    let early = fleet.command_as(&submitter, &["submit", "campaign.yaml"]);
+    assert_code(&early, 1);
+    assert!(
+        text(&early).contains("hint: start a coordinator"),
+        "{}",
+        text(&early)
+    );
+
+    let coordinator = fleet.start("coordinator", "c1", &fleet.url_of("coordinator"), &[]);
+    fleet.wait_for("the worker", |fleet| fleet.log("w1").contains("is ready"));
+    assert_eq!(fetch(port, "/readyz").0, 200, "{}", fleet.logs());
+    let submitted = fleet.command_as(&submitter, &["submit", "campaign.yaml"]);
+    assert_code(&submitted, 0);
+    assert_eq!(fleet.sealed("test", 20), 20);
+    for process in [worker, coordinator] {
+        process.signal("TERM");
+        assert_eq!(process.end(), Some(0), "{}", fleet.logs());
+    }
+    // What a broker refuses is asked for on purpose: it is no error for whoever reads logs.
+    for name in ["w1", "c1"] {
+        let log = fleet.log(name);
+        assert!(!log.contains("ERROR"), "{log}");
+    }
+    let waits = "`receipts`: it is not there, and this user may not make it; it is tried again";
+    assert_eq!(fleet.log("w1").matches(waits).count(), 1, "said once");
+}
+
+#[test]
+fn services_live_while_their_broker_is_away() {
+    let fleet = Fleet::new("away", &[json!({ "concurrency": 8 })], 5);
+    let proxy = FaultProxy::start(fleet.rabbit.address);
+    let proxy = fleet.runtime.block_on(proxy).unwrap();
+    proxy.set(Mode::Cut);
+    let url = format!("amqp://guest:guest@{}/{}", proxy.address(), fleet.vhost);
+    let listen = ["--listen", "127.0.0.1:0"];
+    let roles = [("worker", "w1"), ("coordinator", "c1")];
+    let services = roles.map(|(role, name)| fleet.start(role, name, &url, &listen));
+    let impatient = roles.map(|(role, _)| fleet.start(role, role, &url, &listen));
+    let ports = roles.map(|(_, name)| port_of(&fleet, name));
+    for port in ports {
+        assert_eq!(fetch(port, "/livez").0, 200);
+        let ready = fetch(port, "/readyz");
+        assert_eq!(ready, (503, "the broker cannot be reached\n".to_owned()));
+        let page = fetch(port, "/metrics").1;
+        let down = "retort_broker_health{state=\"down\"} 1";
+        assert!(page.contains(down), "{page}");
+    }
+    for (process, (role, _)) in impatient.into_iter().zip(roles) {
+        port_of(&fleet, role);
+        process.signal("TERM");
+        assert_eq!(process.end(), Some(0), "{}", fleet.logs());
+    }
+    proxy.set(Mode::Pass);
+    for port in ports {
+        fleet.wait_for("the broker", |_| fetch(port, "/readyz").0 == 200);
+    }
+    fleet.submit("test", 10, 2);
+    assert_eq!(fleet.sealed("test", 20), 20);
+    drop(services);
 }
 
 #[test]

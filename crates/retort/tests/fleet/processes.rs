@@ -204,6 +204,27 @@ impl Fleet {
         self.start("coordinator", name, &self.url, &[])
     }
 
+    /// Returns the URL for a user of this kind of process, with the rights that `docs/broker.md` gives
+    /// to it and no others.
+    pub(crate) fn url_of(&self, role: &str) -> String {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/broker.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let row = page
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("| {role} | ")))
+            .unwrap();
+        // A bar within a cell is written with a backslash.
+        let row = row.replace("\\|", "\0");
+        let cells: Vec<String> = row
+            .split('|')
+            .map(|cell| cell.trim().trim_matches('`').replace('\0', "|"))
+            .collect();
+        let user = format!("{role}-{}", self.vhost);
+        self.rabbit
+            .user(&self.vhost, &user, [&cells[0], &cells[1], &cells[2]]);
+        self.url.replace("guest:guest", &format!("{user}:secret"))
+    }
+
     /// Starts a worker whose connections go through a proxy that can break them.
     pub(crate) fn worker_behind(&self, name: &str) -> (Process, FaultProxy) {
         let proxy = self.proxy();
@@ -245,10 +266,15 @@ impl Fleet {
 
     /// Runs a command against the broker of this fleet.
     pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Output {
+        self.command_as(&self.url, arguments)
+    }
+
+    /// As `command`, as the user of this URL.
+    pub(crate) fn command_as(&self, url: &str, arguments: &[&str]) -> std::process::Output {
         let mut command = self.world.retort();
         command
             .args(arguments)
-            .env("RETORT_BROKER__URL", &self.url)
+            .env("RETORT_BROKER__URL", url)
             .env("RETORT_STORE", &self.store)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -90,6 +90,19 @@ impl Rabbit {
         );
         self.ctl(&["eval", &add]);
     }
+
+    /// Adds a user of a virtual host, with the password `secret`. `rights` are to configure, to write
+    /// and to read.
+    pub(crate) fn user(&self, vhost: &str, user: &str, rights: [&str; 3]) {
+        let [configure, write, read] = rights.map(|right| right.replace('\\', "\\\\"));
+        let add = format!(
+            "catch rabbit_auth_backend_internal:delete_user(<<\"{user}\">>, <<\"retort\">>), \
+             rabbit_auth_backend_internal:add_user(<<\"{user}\">>, <<\"secret\">>, <<\"retort\">>), \
+             rabbit_auth_backend_internal:set_permissions(<<\"{user}\">>, <<\"{vhost}\">>, \
+             <<\"{configure}\">>, <<\"{write}\">>, <<\"{read}\">>, <<\"retort\">>)."
+        );
+        self.ctl(&["eval", &add]);
+    }
 }
 
 impl Drop for Rabbit {

@@ -1,8 +1,11 @@
 //! What people read: help, errors, schemas, configuration.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
-use crate::support::{World, assert_code, text};
+use crate::support::{World, assert_code, finish, signal, text};
 
 fn world() -> World {
     let world = World::new(json!({ "providers": [{ "name": "p", "models": [{ "name": "m" }] }] }));
@@ -207,4 +210,32 @@ fn suites_are_listed_and_shown() {
         assert_code(&world.command(&["suites", "show", suite, "--json"]), 0);
     }
     assert_code(&world.command(&["suites", "show", "stile"]), 2);
+}
+
+#[test]
+fn a_simulation_ends_when_it_is_told_to() {
+    let world = world();
+    world.write(
+        "fleet.yaml",
+        &json!({ "providers": [{ "name": "p", "models": [{ "name": "m" }] }] }),
+    );
+    for name in ["TERM", "INT"] {
+        let mut command = world.retort();
+        let mut child = command
+            .args(["sim", "fleet.yaml"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert!(line.starts_with("serving on"), "{line}");
+        signal(&child, name);
+        // What it served is told last: it was not just killed.
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains("\"requests\": 0"), "{rest}");
+        assert_code(&finish(child), 0);
+    }
 }

@@ -21,6 +21,11 @@ fn check_refused<T: std::fmt::Debug>(result: Result<T, BrokerError>) {
     assert!(matches!(error, BrokerError::Refused { .. }), "{error:?}");
 }
 
+fn check_absent<T: std::fmt::Debug>(result: Result<T, BrokerError>) {
+    let error = result.expect_err("it is not there");
+    assert!(matches!(error, BrokerError::Absent { .. }), "{error:?}");
+}
+
 /// The rights that `docs/broker.md` gives to those who only submit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn submit_only_user_can_neither_read_nor_publish_probes() {
@@ -58,7 +63,7 @@ async fn submit_only_user_can_neither_read_nor_publish_probes() {
     check_refused(later.await);
     check_refused(submitter.announce(Topic::Control, message(9)).await);
     check_refused(submitter.subscribe(Topic::Events).await);
-    check_refused(submitter.declare(&probes("b")).await);
+    check_absent(submitter.declare(&probes("b")).await);
     // It still can do what it may.
     publish(&submitter, &Queue::Submissions, 1..2).await;
     let mut consumer = consume(&owner, &Queue::Submissions, 10).await;
@@ -83,11 +88,15 @@ async fn worker_rights_suffice_for_workers_alone() {
     let rights = [rights[0].as_str(), &rights[1], &rights[2]];
     let worker = add_user(&rabbit, "worker-rights", "worker", rights).await;
     let owner = connect(rabbit.settings(url)).await;
+    let worker = connect(rabbit.settings(worker)).await;
+    // What is not there yet may come: that is no refusal.
+    check_absent(worker.declare(&Queue::Receipts).await);
+    check_absent(worker.publish(&Queue::Receipts, message(0)).await);
+    check_absent(worker.subscribe(Topic::Control).await);
     for queue in [Queue::Receipts, Queue::Submissions, probes("plan")] {
         owner.declare(&queue).await.unwrap();
     }
     owner.announce(Topic::Control, message(0)).await.unwrap();
-    let worker = connect(rabbit.settings(worker)).await;
     worker.declare(&probes("a")).await.unwrap();
     worker.declare(&Queue::Receipts).await.unwrap();
     publish(&owner, &probes("a"), 0..2).await;

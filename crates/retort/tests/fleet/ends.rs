@@ -10,8 +10,7 @@ const IN_FLIGHT: usize = 4;
 
 fn fleet(vhost: &str) -> Fleet {
     let limits = json!({ "concurrency": IN_FLIGHT });
-    let fleet = Fleet::new(vhost, &[limits.clone(), limits], 20);
-    fleet
+    Fleet::new(vhost, &[limits.clone(), limits], 20)
 }
 
 /// Something about the account of one domain is over in the middle of a campaign: it parks, the campaign
@@ -56,7 +55,7 @@ fn parks(vhost: &str, fault: FaultSpec, outcome: &str) {
     println!("{vhost}: {answered} answered, {in_vain} asked in vain, {ended} not asked");
 }
 
-fn spends(vhost: &str, budget: Value, reason: &str) -> Fleet {
+fn spends(vhost: &str, budget: &Value, reason: &str) -> Fleet {
     let fleet = fleet(vhost);
     let path = fleet.world.path("models.yaml");
     let mut catalog: Value =
@@ -109,7 +108,7 @@ worlds! {
 
     fn a_budget_of_requests_is_exceeded_by_what_is_in_flight_at_most() {
         let reason = "the budget of 120 requests is used up";
-        let fleet = spends("budget-requests", json!({ "requests": 120 }), reason);
+        let fleet = spends("budget-requests", &json!({ "requests": 120 }), reason);
         let most = 120 + 2 * IN_FLIGHT as u64;
         assert!((100..=most).contains(&fleet.served()), "{}", fleet.served());
         println!("{} requests of a budget of 120", fleet.served());
@@ -118,7 +117,7 @@ worlds! {
     fn a_budget_of_dollars_is_exceeded_by_what_is_in_flight_at_most() {
         let fleet = spends(
             "budget-usd",
-            json!({ "usd": 2.0 }),
+            &json!({ "usd": 2.0 }),
             "the budget of 2 USD is used up",
         );
         let folder = fleet.snapshot("test").join("attempts");

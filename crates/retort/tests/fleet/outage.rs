@@ -72,7 +72,6 @@ pub(crate) fn outage(vhost: &str, longer: Duration) -> String {
     assert!(rows.len() as u64 >= SAMPLES, "{} rows", rows.len());
     format!(
         "{served} of {SAMPLES} asked until the spool was full with {waiting} replies, none acknowledged \
-         in {:.0?}; each asked once",
-        took
+         in {took:.0?}; each asked once"
     )
 }

@@ -149,7 +149,7 @@ impl Fleet {
 
     /// Starts a service; what it says goes to `<name>.log`.
     pub(crate) fn start(&self, role: &str, name: &str, url: &str, more: &[&str]) -> Process {
-        self.start_as(self.world.retort(), role, name, url, more)
+        self.start_as(self.world.retort(), [role, name], url, more)
     }
 
     /// Starts a worker that ignores the signal which comes with a limit on files, as a service manager
@@ -163,14 +163,13 @@ impl Fleet {
         );
         command.args(["-c", &script, "retort"]);
         let listen = ["--listen", "127.0.0.1:0"];
-        self.start_as(command, "worker", name, &self.url, &listen)
+        self.start_as(command, ["worker", name], &self.url, &listen)
     }
 
     fn start_as(
         &self,
         mut command: Command,
-        role: &str,
-        name: &str,
+        [role, name]: [&str; 2],
         url: &str,
         more: &[&str],
     ) -> Process {

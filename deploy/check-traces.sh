@@ -5,4 +5,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+cargo clippy --workspace --locked --features retort/otlp --bin retort --test traces -- -D warnings
 cargo test --workspace --locked --features retort/otlp --test traces

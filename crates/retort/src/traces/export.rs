@@ -11,9 +11,10 @@ use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttp
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::runtime::{Handle, Runtime};
+use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::filter::filter_fn;
 
 use super::{Spans, variable, wanted};
 
@@ -88,7 +89,7 @@ fn begin() -> Result<(Spans, Traces), Box<dyn std::error::Error>> {
         .build();
     let ours = filter_fn(|metadata| {
         let owner = metadata.target().split("::").next().unwrap_or_default();
-        metadata.is_span() && OF.contains(&owner)
+        metadata.is_span() && *metadata.level() <= Level::DEBUG && OF.contains(&owner)
     });
     let spans = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("retort"))
@@ -97,7 +98,7 @@ fn begin() -> Result<(Spans, Traces), Box<dyn std::error::Error>> {
         .with_target(false)
         .with_level(false)
         .with_tracked_inactivity(false)
-        .with_filter(ours.and(LevelFilter::DEBUG));
+        .with_filter(ours.with_max_level_hint(LevelFilter::DEBUG));
     Ok((spans.boxed(), Traces { provider, runtime }))
 }
 

@@ -18,26 +18,46 @@ pub struct TokenBytes(Kept);
 #[derive(Clone)]
 enum Kept {
     InPlace { length: u8, bytes: [u8; IN_PLACE] },
-    Apart(Vec<u8>),
+    Apart(Box<[u8]>),
 }
 
-impl TokenBytes {
+/// Bytes of a token while they come one by one.
+#[derive(Debug, Default)]
+pub struct TokenBytesBuilder {
+    length: u8,
+    bytes: [u8; IN_PLACE],
+    /// All of them, once they are too many.
+    apart: Vec<u8>,
+}
+
+impl TokenBytesBuilder {
     /// Adds a byte at the end.
     pub fn push(&mut self, byte: u8) {
-        match &mut self.0 {
-            Kept::InPlace { length, bytes } => match bytes.get_mut(usize::from(*length)) {
-                Some(place) => {
-                    *place = byte;
-                    *length += 1;
+        let place = self.bytes.get_mut(usize::from(self.length));
+        match place.filter(|_| self.apart.is_empty()) {
+            Some(place) => {
+                *place = byte;
+                self.length += 1;
+            }
+            None => {
+                if self.apart.is_empty() {
+                    self.apart.extend_from_slice(&self.bytes);
                 }
-                None => {
-                    let mut bytes = bytes.to_vec();
-                    bytes.push(byte);
-                    self.0 = Kept::Apart(bytes);
-                }
-            },
-            Kept::Apart(bytes) => bytes.push(byte),
+                self.apart.push(byte);
+            }
         }
+    }
+
+    /// Returns the bytes.
+    pub fn finish(self) -> TokenBytes {
+        TokenBytes(if self.apart.is_empty() {
+            Kept::InPlace {
+                length: self.length,
+                bytes: self.bytes,
+            }
+        } else {
+            Kept::Apart(self.apart.into())
+        })
     }
 }
 
@@ -69,16 +89,16 @@ impl From<&[u8]> for TokenBytes {
                 place.copy_from_slice(given);
                 Self(Kept::InPlace { length, bytes })
             }
-            _ => Self(Kept::Apart(given.to_vec())),
+            _ => Self(Kept::Apart(given.into())),
         }
     }
 }
 
 impl FromIterator<u8> for TokenBytes {
     fn from_iter<I: IntoIterator<Item = u8>>(given: I) -> Self {
-        let mut bytes = Self::default();
+        let mut bytes = TokenBytesBuilder::default();
         given.into_iter().for_each(|byte| bytes.push(byte));
-        bytes
+        bytes.finish()
     }
 }
 
@@ -119,11 +139,11 @@ impl<'de> Visitor<'de> for BytesVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TokenBytes, A::Error> {
-        let mut bytes = TokenBytes::default();
+        let mut bytes = TokenBytesBuilder::default();
         while let Some(byte) = list.next_element()? {
             bytes.push(byte);
         }
-        Ok(bytes)
+        Ok(bytes.finish())
     }
 }
 

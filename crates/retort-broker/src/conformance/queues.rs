@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::trial::{self, Trial, acknowledge, check_quiet, finish, take};
 use crate::{
-    Body,    BrokerError, ConsumeOptions, MESSAGE_MAX_BYTES, Message, NAME_MAX_BYTES, Queue, RETRY_TIERS,
-    Topic,
+    Body, BrokerError, ConsumeOptions, MESSAGE_MAX_BYTES, Message, NAME_MAX_BYTES, Queue,
+    RETRY_TIERS, Topic,
 };
 
 /// Declaring a queue that exists keeps its messages.

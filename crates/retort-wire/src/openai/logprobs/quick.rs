@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use retort_types::reply::{TokenLogprob, TokenSegment, TopToken};
-use retort_types::token::TokenBytes;
+use retort_types::token::{TokenBytes, TokenBytesBuilder};
 
 use super::{ALTERNATIVES_MAX, TOKENS_MAX, ranked};
 use crate::lenient::text_of;
@@ -262,12 +262,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn bytes(&mut self) -> Option<TokenBytes> {
-        let mut bytes = TokenBytes::default();
+        let mut bytes = TokenBytesBuilder::default();
         self.list(|cursor| {
             bytes.push(cursor.byte()?);
             Some(())
         })?;
-        Some(bytes)
+        Some(bytes.finish())
     }
 }
 

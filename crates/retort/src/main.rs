@@ -18,6 +18,8 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    // For clients that do not name theirs. Nothing else installs one, so that this cannot fail.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let traces = output::start_logging(cli.global.log_format);
     // Requests are many and small: one thread that waits well beats several that share.
     let runtime = match tokio::runtime::Builder::new_current_thread()

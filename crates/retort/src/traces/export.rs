@@ -123,12 +123,6 @@ struct Post {
 
 impl Post {
     fn new(runtime: Handle) -> Result<Self, reqwest::Error> {
-        if rustls::crypto::ring::default_provider()
-            .install_default()
-            .is_err()
-        {
-            tracing::debug!("another cryptography provider was installed first");
-        }
         let millis = variable("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
             .or_else(|| variable("OTEL_EXPORTER_OTLP_TIMEOUT"))
             .and_then(|millis| millis.trim().parse().ok());

@@ -38,6 +38,10 @@ pub(crate) fn check(path: &str) {
     let ended = ENDED.get_or_init(live).get(path);
     let own = ended.and_then(|own| own.lock().unwrap().take());
     if let Err(panic) = own.expect("each world has one test and is wanted with it") {
+        // What it said when it ended went to the test that lived it.
+        if let Some(why) = panic.downcast_ref::<String>() {
+            println!("{why}");
+        }
         resume_unwind(panic);
     }
 }

@@ -69,12 +69,6 @@ pub(crate) async fn run(args: &Bare) -> Result<u8, Failure> {
 
 /// The same HTTP settings as the crawl's.
 fn client(args: &Bare) -> Result<reqwest::Client, Failure> {
-    if rustls::crypto::ring::default_provider()
-        .install_default()
-        .is_err()
-    {
-        tracing::debug!("another cryptography provider was installed first");
-    }
     let settings = retort_client::ClientSettings::default();
     let roots = match &args.ca_file {
         Some(path) => reqwest::Certificate::from_pem_bundle(&std::fs::read(path)?)?,

@@ -82,12 +82,6 @@ impl World {
             children.push(child);
             asked = address;
         }
-        if rustls::crypto::ring::default_provider()
-            .install_default()
-            .is_err()
-        {
-            tracing::debug!("another cryptography provider was installed first");
-        }
         Ok(Self {
             folder,
             _children: children,

@@ -18,7 +18,7 @@ const DEFAULT_FILTER: &str = "warn";
 /// also calls it an error when a channel ends, which is how a broker says that something is not there
 /// or not allowed. Whoever asked is told so and logs it where it matters.
 const NEVER: &str =
-    "lapin::returned_messages=off,lapin::channels=debug,lapin::frames=debug,lapin::channel=off";
+    "lapin::returned_messages=off,lapin::channels=warn,lapin::frames=warn,lapin::channel=off";
 
 /// Starts logging to standard error, and traces where a collector is named.
 #[expect(

@@ -59,7 +59,7 @@ pub(crate) async fn worker(context: &Context, args: &WorkerArgs) -> Result<u8, F
         }
     };
     let ended = match ended {
-        Some(Ok(())) => work(start, context, &observed, &mut stopping).await,
+        Some(Ok(())) => Box::pin(work(start, context, &observed, &mut stopping)).await,
         Some(Err(failure)) => Err(failure),
         None => {
             note("stopped before anything was asked");

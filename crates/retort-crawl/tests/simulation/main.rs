@@ -30,7 +30,7 @@ use life::{Report, live, shape};
 use versions::Version;
 use world::Shape;
 
-/// Worlds that are lived through unless `RETORT_SIM_SEEDS` says otherwise: some four minutes of CPU,
+/// Worlds that are lived through unless `RETORT_SIM_SEEDS` says otherwise: some three minutes of CPU,
 /// most of it for reading and writing small files of many columns.
 const SEEDS: u64 = 2_000;
 
@@ -249,6 +249,7 @@ fn what_a_worker_does_not_know_how_to_ask_is_not_asked() {
 }
 
 /// Asserts that breaking a rule shows within the first worlds, as `sign`.
+#[expect(clippy::print_stderr, reason = "somebody wants to read it")]
 fn caught(shape: impl Fn(u64) -> Shape + Sync, sign: &str) {
     let shows = |report: &Report| report.broken.iter().any(|broken| broken.contains(sign));
     let reports = live_all(0..SEEDS_OF_MUTANTS, shape, shows);

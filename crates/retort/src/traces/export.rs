@@ -1,5 +1,7 @@
 //! How spans reach a collector: in batches, by a thread of their own, over HTTP as protobuf.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,13 +39,18 @@ pub(crate) struct Traces {
     provider: SdkTracerProvider,
     /// The connections to the collector, apart from those of the work.
     runtime: Runtime,
+    /// Batches that the collector did not take.
+    lost: Arc<AtomicU64>,
 }
 
 impl Traces {
     /// Sends what is left, and gives up after [`END_PATIENCE`].
     pub(crate) fn end(self) {
-        if let Err(error) = self.provider.shutdown_with_timeout(END_PATIENCE) {
-            tracing::warn!(error = %error, "the last traces did not reach the collector");
+        let ended = self.provider.shutdown_with_timeout(END_PATIENCE);
+        let lost = self.lost.load(Ordering::Relaxed);
+        if ended.is_err() || lost > 0 {
+            // An address may hold a password, so that no error of a request is told.
+            tracing::warn!(batches = lost, "some traces did not reach the collector");
         }
         self.runtime.shutdown_background();
     }
@@ -78,10 +85,12 @@ fn begin() -> Result<(Spans, Traces), Box<dyn std::error::Error>> {
         .thread_name("retort-traces")
         .enable_all()
         .build()?;
+    let lost = Arc::default();
+    let post = Post::new(runtime.handle().clone(), Arc::clone(&lost))?;
     let exporter = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
-        .with_http_client(Post::new(runtime.handle().clone())?)
+        .with_http_client(post)
         .build()?;
     let provider = SdkTracerProvider::builder()
         .with_resource(resource())
@@ -99,7 +108,12 @@ fn begin() -> Result<(Spans, Traces), Box<dyn std::error::Error>> {
         .with_level(false)
         .with_tracked_inactivity(false)
         .with_filter(ours.with_max_level_hint(LevelFilter::DEBUG));
-    Ok((spans.boxed(), Traces { provider, runtime }))
+    let traces = Traces {
+        provider,
+        runtime,
+        lost,
+    };
+    Ok((spans.boxed(), traces))
 }
 
 /// Returns who sends: what the standard variables say, else this program's name.
@@ -119,10 +133,11 @@ fn resource() -> Resource {
 struct Post {
     client: reqwest::Client,
     runtime: Handle,
+    lost: Arc<AtomicU64>,
 }
 
 impl Post {
-    fn new(runtime: Handle) -> Result<Self, reqwest::Error> {
+    fn new(runtime: Handle, lost: Arc<AtomicU64>) -> Result<Self, reqwest::Error> {
         let millis = variable("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
             .or_else(|| variable("OTEL_EXPORTER_OTLP_TIMEOUT"))
             .and_then(|millis| millis.trim().parse().ok());
@@ -131,7 +146,11 @@ impl Post {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(millis.map_or(TIMEOUT, Duration::from_millis))
             .build()?;
-        Ok(Self { client, runtime })
+        Ok(Self {
+            client,
+            runtime,
+            lost,
+        })
     }
 }
 
@@ -140,7 +159,14 @@ impl HttpClient for Post {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let request = reqwest::Request::try_from(request)?;
         let sent = self.runtime.spawn(post(self.client.clone(), request));
-        sent.await?
+        let answer = sent.await?;
+        let is_taken = answer
+            .as_ref()
+            .is_ok_and(|answer| answer.status().is_success());
+        if !is_taken {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
     }
 }
 

@@ -313,28 +313,24 @@ impl Fleet {
         self.wait_for("requests", |fleet| fleet.served() >= count);
     }
 
-    /// Returns what the processes said.
+    /// Returns what the processes said last, without the broker's heartbeats, and the status of each
+    /// campaign.
     pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
         for entry in std::fs::read_dir(self.world.dir.path()).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|end| end == "log") {
                 let own = std::fs::read_to_string(&path).unwrap_or_default();
-                let tail: Vec<&str> = own.lines().rev().take(60).collect();
-                let tail: Vec<&str> = tail.into_iter().rev().collect();
-                text.extend([
-                    "--- ",
-                    &path.display().to_string(),
-                    "
-",
-                    &tail.join(
-                        "
-",
-                    ),
-                    "
-",
-                ]);
+                let said = own.lines().filter(|line| !line.contains("lapin::"));
+                let said: Vec<&str> = said.collect();
+                let tail = said[said.len().saturating_sub(60)..].join("\n");
+                text.push_str(&format!("--- {}\n{tail}\n", path.display()));
             }
+        }
+        for entry in std::fs::read_dir(self.data.join("campaigns")).into_iter().flatten() {
+            let path = entry.unwrap().path().join("status.json");
+            let status = std::fs::read_to_string(&path).unwrap_or_default();
+            text.push_str(&format!("--- {}\n{status}\n", path.display()));
         }
         text
     }

@@ -122,6 +122,9 @@ impl fmt::Debug for Writer {
 impl Writer {
     /// Starts a writer over the spool in `spool_dir`, whose earlier records are stored first.
     ///
+    /// A runtime that this is called in must go on running while records are appended: those who wait
+    /// are woken through it. Without one they are woken from the thread.
+    ///
     /// # Errors
     /// When the spool is in use or cannot be opened, or no thread can be made.
     pub fn start(

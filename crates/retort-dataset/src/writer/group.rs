@@ -28,7 +28,7 @@ pub(super) struct Group {
 
 impl Group {
     /// Returns an empty group that writes into `frames`.
-    pub(super) fn into_buffer(frames: Vec<u8>) -> Self {
+    pub(super) fn writing_into(frames: Vec<u8>) -> Self {
         Self {
             frames,
             ..Self::default()

@@ -278,7 +278,7 @@ impl Loop {
 
     /// Encodes the next records up to a flush or close request, which is acted on when it is first.
     fn next_group(&mut self) -> Option<Group> {
-        let mut group = Group::into_buffer(std::mem::take(&mut self.spare));
+        let mut group = Group::writing_into(std::mem::take(&mut self.spare));
         while !group.is_full() {
             match self.waiting.pop_front() {
                 Some(Job::Append { record, done }) => group.add(record, done),

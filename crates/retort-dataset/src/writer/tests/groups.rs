@@ -1,9 +1,6 @@
 //! What is written and fsynced together, and how those who wait learn of it.
 
-use std::time::Duration;
-
 use super::*;
-use crate::writer::group::Confirmations;
 
 #[tokio::test(start_paused = true)]
 async fn what_arrives_one_after_the_other_shares_writes_and_waits_no_longer_for_it() {

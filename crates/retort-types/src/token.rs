@@ -34,17 +34,14 @@ impl TokenBytesBuilder {
     /// Adds a byte at the end.
     pub fn push(&mut self, byte: u8) {
         let place = self.bytes.get_mut(usize::from(self.length));
-        match place.filter(|_| self.apart.is_empty()) {
-            Some(place) => {
-                *place = byte;
-                self.length += 1;
+        if let Some(place) = place.filter(|_| self.apart.is_empty()) {
+            *place = byte;
+            self.length += 1;
+        } else {
+            if self.apart.is_empty() {
+                self.apart.extend_from_slice(&self.bytes);
             }
-            None => {
-                if self.apart.is_empty() {
-                    self.apart.extend_from_slice(&self.bytes);
-                }
-                self.apart.push(byte);
-            }
+            self.apart.push(byte);
         }
     }
 

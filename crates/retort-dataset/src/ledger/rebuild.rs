@@ -226,8 +226,8 @@ mod tests {
             outcome,
             attempts,
             finished_at: Timestamp::from_micros(7),
-            cost_usd: (index % 2 == 0).then_some(0.5),
-            input_tokens: (index % 3 == 0).then_some(0),
+            cost_usd: index.is_multiple_of(2).then_some(0.5),
+            input_tokens: index.is_multiple_of(3).then_some(0),
             output_tokens: Some(u32::MAX - 1),
         }
     }

@@ -4,6 +4,7 @@
 //! new folder, written by `UPDATE_GOLDEN=1 cargo test -p retort-dataset --test it`, beside the old.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -103,7 +104,7 @@ fn seal_input(records: &[AttemptRecord]) -> SealInput {
             suite: sample.suite.clone(),
             id: sample.prompt_id.clone(),
             digest: sample.prompt_digest,
-            input: sample.input.clone(),
+            input: Arc::clone(&sample.input),
         }],
         models: ["org/alpha", "beta"].map(model).into(),
         origin: Origin::Crawl,

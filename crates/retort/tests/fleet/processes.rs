@@ -316,7 +316,7 @@ impl Fleet {
     /// Returns what the processes said last, without the broker's heartbeats, and the status of each
     /// campaign.
     pub(crate) fn logs(&self) -> String {
-        let mut text = String::new();
+        let mut text = Vec::new();
         for entry in std::fs::read_dir(self.world.dir.path()).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|end| end == "log") {
@@ -324,15 +324,18 @@ impl Fleet {
                 let said = own.lines().filter(|line| !line.contains("lapin::"));
                 let said: Vec<&str> = said.collect();
                 let tail = said[said.len().saturating_sub(60)..].join("\n");
-                text.push_str(&format!("--- {}\n{tail}\n", path.display()));
+                text.push(format!("--- {}\n{tail}", path.display()));
             }
         }
-        for entry in std::fs::read_dir(self.data.join("campaigns")).into_iter().flatten() {
+        for entry in std::fs::read_dir(self.data.join("campaigns"))
+            .into_iter()
+            .flatten()
+        {
             let path = entry.unwrap().path().join("status.json");
             let status = std::fs::read_to_string(&path).unwrap_or_default();
-            text.push_str(&format!("--- {}\n{status}\n", path.display()));
+            text.push(format!("--- {}\n{status}", path.display()));
         }
-        text
+        text.join("\n")
     }
 
     pub(crate) fn log(&self, name: &str) -> String {

@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::failure::Failure;
 use super::fence::Outstanding;
@@ -65,18 +65,18 @@ pub(super) struct Publisher(mpsc::Sender<Job>);
 
 impl Publisher {
     /// Opens a channel that confirms and starts the task. It ends with the session: when the last
-    /// publisher is dropped, or when publishing fails; then it calls `lost`, before any publisher
-    /// is told.
+    /// publisher is dropped, when `lost` says that the session is, or when publishing fails; then it
+    /// says so by `lost` itself, before any publisher is told.
     pub(super) async fn start(
         connection: Arc<Connection>,
         outstanding: Arc<Outstanding>,
-        lost: impl Fn() + Send + 'static,
+        lost: watch::Sender<bool>,
     ) -> lapin::Result<Self> {
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         let task = Task {
             channel: open(&connection).await?,
             connection,
-            lost: Box::new(lost),
+            lost,
             outstanding,
             last: 0,
             bytes: 0,
@@ -118,7 +118,7 @@ type Landing = (u64, lapin::Result<Confirmation>);
 struct Task {
     channel: Channel,
     connection: Arc<Connection>,
-    lost: Box<dyn Fn() + Send>,
+    lost: watch::Sender<bool>,
     outstanding: Arc<Outstanding>,
     last: u64,
     bytes: usize,
@@ -129,7 +129,17 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+    /// Works until the session ends. Whoever waits for a publication then hears that it is lost: the
+    /// client library does not end every one that was in flight when its connection failed.
+    async fn run(mut self, waiting: mpsc::Receiver<Job>) {
+        let mut lost = self.lost.subscribe();
+        tokio::select! {
+            () = self.work(waiting) => {}
+            _ = lost.wait_for(|lost| *lost) => {}
+        }
+    }
+
+    async fn work(&mut self, mut waiting: mpsc::Receiver<Job>) {
         loop {
             let room = self.pending.len() < IN_FLIGHT_MAX
                 && (self.bytes < IN_FLIGHT_MAX_BYTES || self.pending.is_empty());
@@ -137,7 +147,7 @@ impl Task {
                 biased;
                 Some(landing) = self.flights.next() => {
                     if !self.land(landing).await {
-                        return (self.lost)();
+                        return;
                     }
                 }
                 job = waiting.recv(), if room => match job {
@@ -228,7 +238,9 @@ impl Task {
         let goes_on = reopened.is_some();
         match reopened {
             Some(channel) => self.channel = channel,
-            None => (self.lost)(),
+            None => {
+                self.lost.send_replace(true);
+            }
         }
         self.settle_all(landed);
         self.returned.clear();

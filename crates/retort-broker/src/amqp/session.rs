@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::failure::Failure;
-use super::fence::Outstanding;
+use super::fence::{Outstanding, SILENT_MAX};
 use super::greeting::greet;
 use super::publisher::{IN_FLIGHT_MAX, Publication, Publisher, Unpublished};
 use super::settings::{AmqpSettings, Login};
@@ -94,13 +94,7 @@ impl Session {
         let outstanding = Arc::new(Outstanding::default());
         let lost = watch::Sender::new(false);
         let told = lost.clone();
-        let publisher = Publisher::start(
-            Arc::clone(&publishing),
-            Arc::clone(&outstanding),
-            move || {
-                told.send_replace(true);
-            },
-        );
+        let publisher = Publisher::start(Arc::clone(&publishing), Arc::clone(&outstanding), told);
         let publisher = publisher.await?;
         let session = Arc::new(Self {
             consuming,
@@ -304,15 +298,25 @@ impl Session {
         }
     }
 
-    /// Does something on a channel of its own, since an error ends its channel.
+    /// Does something on a channel of its own, since an error ends its channel. A broker that does not
+    /// answer for long is given up with the session.
     pub(super) async fn scoped<T>(
         &self,
         work: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
     ) -> Result<T, Failure> {
-        let channel = self.channel().await?;
-        let done = tokio::select! {
-            done = work(&channel) => done?,
+        let working = async {
+            let channel = self.channel().await?;
+            let done = work(&channel).await?;
+            Ok::<_, Failure>((channel, done))
+        };
+        let (channel, done) = tokio::select! {
+            done = working => done?,
             () = self.wait_lost() => {
+                return Err(Failure::Ended);
+            }
+            () = tokio::time::sleep(SILENT_MAX) => {
+                tracing::warn!("the broker does not answer; its session is given up");
+                self.give_up();
                 return Err(Failure::Ended);
             }
         };

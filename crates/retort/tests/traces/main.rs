@@ -136,6 +136,32 @@ fn check(span: &Span, name: &str, expected: &str) {
     assert_eq!(found, Some(expected), "{name} of {span:#?}");
 }
 
+fn check_answered(spans: &[Span], output: &str) {
+    let answered = named(spans, "chat a");
+    assert_eq!(answered.len(), 12, "{output}");
+    for span in &answered {
+        assert_eq!((span.kind, span.status), (3, 0), "{span:#?}");
+        assert!(span.ended > span.started);
+        check(span, "gen_ai.operation.name", "chat");
+        check(span, "gen_ai.provider.name", "good");
+        check(span, "gen_ai.request.model", "a");
+        check(span, "server.address", "127.0.0.1");
+        check(span, "http.response.status_code", "200");
+        check(span, "retort.outcome", "answered");
+        check(span, "retort.campaign.id", "test");
+        check(span, "retort.attempt", "1");
+        let tokens = |name: &str| span.attributes[name].parse::<u64>().unwrap();
+        assert!(tokens("gen_ai.usage.input_tokens") > 0);
+        assert!(tokens("gen_ai.usage.output_tokens") > 0);
+        assert!(!span.attributes.contains_key("error.type"), "{span:#?}");
+    }
+    let ids: std::collections::BTreeSet<&String> = answered
+        .iter()
+        .map(|span| &span.attributes["retort.sample.id"])
+        .collect();
+    assert_eq!(ids.len(), 12);
+}
+
 #[test]
 fn a_collector_gets_every_attempt_and_what_is_done_with_it() {
     let collector = Collector::start();
@@ -160,29 +186,7 @@ fn a_collector_gets_every_attempt_and_what_is_done_with_it() {
     }
     let spans = collector.spans();
 
-    let answered = named(&spans, "chat a");
-    assert_eq!(answered.len(), 12, "{}", text(&output));
-    for span in &answered {
-        assert_eq!((span.kind, span.status), (3, 0), "{span:#?}");
-        assert!(span.ended > span.started);
-        check(span, "gen_ai.operation.name", "chat");
-        check(span, "gen_ai.provider.name", "good");
-        check(span, "gen_ai.request.model", "a");
-        check(span, "server.address", "127.0.0.1");
-        check(span, "http.response.status_code", "200");
-        check(span, "retort.outcome", "answered");
-        check(span, "retort.campaign.id", "test");
-        check(span, "retort.attempt", "1");
-        let tokens = |name: &str| span.attributes[name].parse::<u64>().unwrap();
-        assert!(tokens("gen_ai.usage.input_tokens") > 0);
-        assert!(tokens("gen_ai.usage.output_tokens") > 0);
-        assert!(!span.attributes.contains_key("error.type"), "{span:#?}");
-    }
-    let ids: std::collections::BTreeSet<&String> = answered
-        .iter()
-        .map(|span| &span.attributes["retort.sample.id"])
-        .collect();
-    assert_eq!(ids.len(), 12);
+    check_answered(&spans, &text(&output));
 
     // Each of these samples is asked twice.
     let failed = named(&spans, "chat b");

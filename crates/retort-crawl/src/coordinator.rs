@@ -319,7 +319,7 @@ impl Coordinator {
         Ok(false)
     }
 
-    /// Publishes samples, those of one domain in their order; `why` names it in traces.
+    /// Publishes samples, those of one domain in their order; `why` names its span.
     async fn publish(
         &mut self,
         why: &'static str,

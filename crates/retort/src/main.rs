@@ -10,7 +10,6 @@ mod output;
 mod progress;
 mod secrets;
 mod service;
-mod traces;
 
 use std::process::ExitCode;
 
@@ -20,7 +19,7 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     // For clients that do not name theirs. Nothing else installs one, so that this cannot fail.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let traces = output::start_logging(cli.global.log_format);
+    output::start_logging(cli.global.log_format);
     // Requests are many and small: one thread that waits well beats several that share.
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -32,15 +31,11 @@ fn main() -> ExitCode {
             return ExitCode::from(failure::FAILED);
         }
     };
-    let ended = match runtime.block_on(commands::dispatch(cli)) {
+    match runtime.block_on(commands::dispatch(cli)) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             output::error(&failure.to_string());
             ExitCode::from(failure.code)
         }
-    };
-    if let Some(traces) = traces {
-        traces.end();
     }
-    ended
 }

@@ -3,52 +3,30 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
+use tracing_subscriber::EnvFilter;
 
 use crate::cli::LogFormat;
 use crate::failure::Failure;
-use crate::traces::{self, Traces};
 
 /// What is logged unless `RETORT_LOG` says otherwise.
 const DEFAULT_FILTER: &str = "warn";
 
 /// What is never logged: the broker's client would write out whole messages, prompts included. It
 /// also calls it an error when a channel ends, which is how a broker says that something is not there
-/// or not allowed. Whoever asked is told so and logs it where it matters.
+/// or not allowed, and when a connection ends that was told to. Whoever asked is told so and logs it
+/// where it matters.
 const NEVER: &str =
-    "lapin::returned_messages=off,lapin::channels=warn,lapin::frames=warn,lapin::channel=off";
+    "lapin::returned_messages=off,lapin::channels=off,lapin::frames=warn,lapin::channel=off";
 
-/// Starts logging to standard error, and traces where a collector is named.
+/// Starts logging to standard error.
 #[expect(
     clippy::disallowed_methods,
     reason = "logging starts before the configuration is read, and reports on it"
 )]
-pub(crate) fn start_logging(format: LogFormat) -> Option<Traces> {
+pub(crate) fn start_logging(format: LogFormat) {
     let filter = std::env::var("RETORT_LOG").or_else(|_| std::env::var("RUST_LOG"));
     let filter = filter.as_deref().unwrap_or(DEFAULT_FILTER);
     let filter = EnvFilter::new(format!("{filter},{NEVER}"));
-    let started = traces::start();
-    let (spans, traces, lacking) = match started {
-        Ok(Some((spans, traces))) => (Some(spans), Some(traces), None),
-        Ok(None) => (None, None, None),
-        Err(reason) => (None, None, Some(reason)),
-    };
-    if let Some(spans) = spans {
-        let lines = tracing_subscriber::fmt::layer()
-            .with_writer(io::stderr)
-            .with_ansi(io::stderr().is_terminal());
-        let lines = match format {
-            LogFormat::Text => lines.compact().boxed(),
-            LogFormat::Json => lines.json().boxed(),
-        };
-        tracing_subscriber::registry()
-            .with(spans)
-            .with(lines.with_filter(filter))
-            .init();
-        return traces;
-    }
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
@@ -57,10 +35,6 @@ pub(crate) fn start_logging(format: LogFormat) -> Option<Traces> {
         LogFormat::Text => builder.compact().init(),
         LogFormat::Json => builder.json().init(),
     }
-    if let Some(reason) = lacking {
-        tracing::warn!(reason, "there are no traces");
-    }
-    None
 }
 
 /// Prints a line of a result. A reader that went away is no error.

@@ -133,21 +133,6 @@ fn a_host_beyond_this_machine_needs_a_contact() {
     );
 }
 
-#[cfg(not(feature = "otlp"))]
-#[test]
-fn traces_that_cannot_be_sent_are_told() {
-    let mut world = world();
-    let name = "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned();
-    world.env.push((name, "http://127.0.0.1:9".to_owned()));
-    let output = world.command(&["suites", "list"]);
-    assert_code(&output, 0);
-    let told = text(&output);
-    assert!(
-        told.contains("this program was built without traces"),
-        "{told}"
-    );
-}
-
 #[test]
 fn plan_asks_nobody_and_is_the_same_every_time() {
     let world = world();

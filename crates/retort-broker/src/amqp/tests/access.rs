@@ -43,6 +43,9 @@ async fn submit_only_user_can_neither_read_nor_publish_probes() {
     for queue in &all {
         owner.declare(queue).await.unwrap();
     }
+    for topic in [Topic::Control, Topic::Events] {
+        owner.announce(topic, message(0)).await.unwrap();
+    }
     publish(&owner, &probes("a"), 0..1).await;
     let submitter = connect(rabbit.settings(url_submit)).await;
     submitter.declare(&Queue::Submissions).await.unwrap();

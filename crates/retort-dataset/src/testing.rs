@@ -393,10 +393,6 @@ impl FaultyDisk {
         self.0.store(left, Ordering::SeqCst);
     }
 
-    pub(crate) fn left(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-
     fn check(&self) -> io::Result<()> {
         if self.0.fetch_sub(1, Ordering::SeqCst) > 0 {
             Ok(())

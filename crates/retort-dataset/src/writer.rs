@@ -8,7 +8,6 @@
 mod committed;
 mod compact;
 mod flush;
-mod group;
 mod here;
 mod join;
 mod run;
@@ -36,7 +35,6 @@ pub use committed::{Committed, CommittedRecord, SegmentRef};
 pub use here::Work;
 pub use status::{Trouble, WriterStatus};
 
-use group::Confirmations;
 use run::{Job, Loop, Parts};
 use status::Shared;
 
@@ -122,9 +120,6 @@ impl fmt::Debug for Writer {
 impl Writer {
     /// Starts a writer over the spool in `spool_dir`, whose earlier records are stored first.
     ///
-    /// A runtime that this is called in must go on running while records are appended: those who wait
-    /// are woken through it. Without one they are woken from the thread.
-    ///
     /// # Errors
     /// When the spool is in use or cannot be opened, or no thread can be made.
     pub fn start(
@@ -139,7 +134,6 @@ impl Writer {
             worker_id: worker_id.to_owned(),
             settings,
             clock,
-            confirmations: Confirmations::through_this_runtime(),
         };
         let (writer, committed, recovered, work) =
             Self::prepare(Box::new(RealDisk), spool_dir, parts)?;

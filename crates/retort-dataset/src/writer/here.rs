@@ -8,7 +8,6 @@ use std::sync::Arc;
 use retort_types::WallClock;
 use tokio::sync::mpsc;
 
-use super::group::Confirmations;
 use super::run::Parts;
 use super::{Committed, Recovered, Writer, WriterSettings};
 use crate::spool::disk::RealDisk;
@@ -38,7 +37,6 @@ impl Writer {
             worker_id: worker_id.to_owned(),
             settings,
             clock,
-            confirmations: Confirmations::direct(),
         };
         let (writer, committed, recovered, work) =
             Self::prepare(Box::new(RealDisk), spool_dir, parts)?;

@@ -1,7 +1,6 @@
 //! The writer: flushes, failing stores and disks, restarts.
 
 mod compaction;
-mod groups;
 mod outage;
 
 use object_store::memory::InMemory;
@@ -33,7 +32,6 @@ fn bench_on(disk: Box<dyn Disk>, dir: &Path, store: Store, settings: WriterSetti
         worker_id: "worker-1".to_owned(),
         settings,
         clock: Arc::new(Standing),
-        confirmations: Confirmations::through_this_runtime(),
     };
     let (writer, committed, recovered, work) = Writer::prepare(disk, dir, parts).expect("a writer");
     Bench {

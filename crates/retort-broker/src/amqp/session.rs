@@ -149,7 +149,15 @@ impl Session {
             self.consuming.events_listener(),
             self.publishing.events_listener(),
         );
+        let mut stalled_since: Option<Instant> = None;
         while self.is_up() {
+            // A broker may take its time in an alarm, and says so.
+            if self.is_blocked() || !self.outstanding.is_stalled(Instant::now()) {
+                stalled_since = None;
+            } else if stalled_since.get_or_insert_with(Instant::now).elapsed() >= SILENT_MAX {
+                tracing::warn!("the broker confirms nothing; its session is given up");
+                break;
+            }
             tokio::select! {
                 () = self.wait_lost() => {}
                 event = events.next() => match event {

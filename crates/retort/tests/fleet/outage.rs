@@ -43,7 +43,13 @@ pub(crate) fn outage(vhost: &str, longer: Duration) -> String {
         let (ready, unacknowledged) = fleet.queue("probes.p0").unwrap();
         ready + unacknowledged
     };
-    let before = open();
+    // A broker counts its queues some seconds late.
+    let mut before = 0;
+    fleet.wait_for("the broker to have counted", |_| {
+        std::thread::sleep(Duration::from_secs(2));
+        let last = std::mem::replace(&mut before, open());
+        before > 0 && before == last
+    });
     let (mut served, mut looks) = (fleet.served(), 0);
     fleet.wait_for("the spool to fill", |fleet| {
         looks = if fleet.served() == served {

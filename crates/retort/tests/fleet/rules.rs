@@ -40,12 +40,18 @@ fn window_max() -> u64 {
     PER_SECOND * WINDOW.as_secs() + PER_SECOND / 2 + BURST
 }
 
+/// Asserts that the limit is broken. A busy machine may not reach twice the rate, so that there are
+/// several tries: to be seen once is enough.
 fn exceeds(vhost: &str, kept: Kept) {
-    let counted = orphan(vhost, kept);
-    assert!(
-        counted.second > PER_SECOND + BURST && counted.window > window_max(),
-        "{counted:?}: {kept:?} breaks nothing"
-    );
+    let mut tries = Vec::new();
+    for number in 0..3 {
+        let counted = orphan(&format!("{vhost}-{number}"), kept);
+        if counted.second > PER_SECOND + BURST && counted.window > window_max() {
+            return;
+        }
+        tries.push(counted);
+    }
+    panic!("{tries:?}: {kept:?} breaks nothing");
 }
 
 /// Returns what the provider counted.

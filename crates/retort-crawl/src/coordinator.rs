@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retort_broker::{Broker, BrokerError, Message, Queue, Topic};
+use retort_broker::{Broker, BrokerError, Fence, Message, Queue, Topic};
 use retort_dataset::{Store, Writer};
 use retort_plan::Plan;
 use retort_types::{DomainId, DomainSpec, Endpoint, ModelName, Sample, Timestamp, WallClock};
@@ -107,6 +107,8 @@ pub struct Coordinator {
     hearing: Hearing,
     /// Its part of the domains, in a fleet.
     share: Option<Share>,
+    /// Whether its process is still the active one, in a fleet.
+    fence: Option<Fence>,
     /// Until when what is published may have been published before.
     reissuing: Option<Instant>,
     view: View,
@@ -156,6 +158,7 @@ impl Coordinator {
         let Joined {
             hearing,
             share,
+            fence,
             resumed,
             given_up,
         } = join(&parts, membership).await?;
@@ -178,6 +181,7 @@ impl Coordinator {
             state,
             hearing,
             share,
+            fence,
             reissuing: resumed.then(|| now.0 + REISSUED_FOR),
             view,
             maker,
@@ -239,7 +243,10 @@ impl Coordinator {
             None => self.view.status(&self.state, self.present(now), now),
         };
         status.snapshot = brought.and_then(|(_, snapshot)| snapshot);
-        if let Err(error) = status::write(&self.parts.store, &status).await {
+        // Another one may be the active one by now and know more; a snapshot is one whoever made it.
+        let is_news =
+            status.state == State::Sealed || self.fence.as_ref().is_none_or(Fence::is_live);
+        if is_news && let Err(error) = status::write(&self.parts.store, &status).await {
             tracing::warn!(error = %error, "the status could not be written");
         }
         self.statuses.send_replace(Arc::new(status));
@@ -458,6 +465,7 @@ impl Coordinator {
 struct Joined {
     hearing: Hearing,
     share: Option<Share>,
+    fence: Option<Fence>,
     resumed: bool,
     given_up: Option<String>,
 }
@@ -470,6 +478,7 @@ async fn join(
         return Ok(Joined {
             hearing: Hearing::Shared(membership.notes),
             share: Some(membership.share),
+            fence: Some(membership.fence),
             resumed: membership.resumed,
             given_up: membership.given_up,
         });
@@ -482,6 +491,7 @@ async fn join(
     Ok(Joined {
         hearing: Hearing::Own(consumer),
         share: None,
+        fence: None,
         resumed: false,
         given_up: None,
     })

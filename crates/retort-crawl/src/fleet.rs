@@ -219,7 +219,11 @@ impl FleetCoordinator {
     ) -> Result<Led, CrawlError> {
         let broker = Arc::clone(&self.parts.broker);
         let mut submissions = consume(&*broker, &Queue::Submissions, SUBMISSION_PREFETCH).await?;
-        let mut campaigns = Campaigns::new(Arc::clone(&self.parts), self.statuses.clone());
+        let mut campaigns = Campaigns::new(
+            Arc::clone(&self.parts),
+            self.statuses.clone(),
+            receipts.fence(),
+        );
         let mut dealing: JoinSet<Dealt> = JoinSet::new();
         let mut look = ticker(LOOK_EVERY);
         // Whoever listens finds the topics, also before the first campaign: workers may not make theirs.

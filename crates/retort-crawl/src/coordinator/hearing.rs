@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use retort_broker::{Consumer, Delivery};
+use retort_broker::{Consumer, Delivery, Fence};
 use tokio::sync::mpsc;
 
 use crate::fleet::Share;
@@ -51,6 +51,8 @@ pub struct Membership {
     pub share: Share,
     /// Why what is open ends unasked, when publishing it again and again led nowhere.
     pub given_up: Option<String>,
+    /// Whether its process is still the one that carries campaigns out, for all it knows.
+    pub fence: Fence,
 }
 
 /// Where notes come from.

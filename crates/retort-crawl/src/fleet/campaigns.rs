@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use retort_broker::Fence;
 use retort_types::CampaignId;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -16,13 +17,17 @@ use super::{FleetParts, Statuses};
 use crate::CrawlError;
 use crate::coordinator::Note;
 use crate::message::Receipt;
-use crate::status::{self, State};
+use crate::status::{self, State, Status};
 
 /// Notes that wait for a campaign that reads its ledger: receipts of minutes.
 const NOTES_QUEUE: usize = 4_096;
 
 /// How long to wait before a campaign that failed is tried again.
 const FAILED_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long the status of a sealed campaign is looked after: another coordinator that has not noticed
+/// yet that it is not the active one any more may write over it what it last knew.
+const SEALED_WATCH: Duration = Duration::from_mins(1);
 
 /// How often samples are published again without any of them ending before they are given up: some
 /// message kills workers, or every worker refuses it.
@@ -55,20 +60,26 @@ pub(super) struct Campaigns {
     tasks: JoinSet<(CampaignId, Ending)>,
     /// Campaigns that are sealed, and those that fleets do not carry out, are not looked at again.
     settled: BTreeSet<CampaignId>,
+    /// Campaigns that were sealed just now: when, and what was told.
+    sealed: BTreeMap<CampaignId, (Instant, Arc<Status>)>,
     past: BTreeMap<CampaignId, Past>,
     shares: Shares,
+    fence: Fence,
 }
 
 impl Campaigns {
-    pub(super) fn new(parts: Arc<FleetParts>, statuses: Statuses) -> Self {
+    /// Returns none yet; `fence` tells whether this coordinator is the active one.
+    pub(super) fn new(parts: Arc<FleetParts>, statuses: Statuses, fence: Fence) -> Self {
         Self {
             parts,
             statuses,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
             settled: BTreeSet::new(),
+            sealed: BTreeMap::new(),
             past: BTreeMap::new(),
             shares: Shares::default(),
+            fence,
         }
     }
 
@@ -94,6 +105,20 @@ impl Campaigns {
         ids.sort();
         for id in ids {
             self.consider(&id).await?;
+        }
+        self.look_after_sealed().await
+    }
+
+    /// Tells again that a campaign is sealed, where somebody wrote over it.
+    async fn look_after_sealed(&mut self) -> Result<(), CrawlError> {
+        self.sealed
+            .retain(|_, (sealed, _)| sealed.elapsed() < SEALED_WATCH);
+        for (id, (_, told)) in &self.sealed {
+            let status = status::read(&self.parts.store, id).await?;
+            if status.is_none_or(|status| status.state != State::Sealed) {
+                tracing::info!(campaign.id = %id, "the status of a sealed campaign was written over; it is told again");
+                status::write(&self.parts.store, told).await?;
+            }
         }
         Ok(())
     }
@@ -138,6 +163,7 @@ impl Campaigns {
             shares: self.shares.clone(),
             given_up,
             statuses: self.statuses.clone(),
+            fence: self.fence.clone(),
         };
         let carried = carry(Arc::clone(&self.parts), id.clone(), begun);
         let name = id.clone();
@@ -168,9 +194,10 @@ impl Campaigns {
         self.statuses.remove(&id);
         let past = self.past.entry(id.clone()).or_default();
         match ending {
-            Ending::Sealed => {
+            Ending::Sealed(told) => {
                 self.past.remove(&id);
                 self.statuses.count_sealed();
+                self.sealed.insert(id.clone(), (Instant::now(), told));
                 self.settled.insert(id);
             }
             Ending::Lost { done } => {

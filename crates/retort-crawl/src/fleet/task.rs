@@ -4,7 +4,7 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retort_broker::Topic;
+use retort_broker::{Fence, Topic};
 use retort_plan::Plan;
 use retort_types::CampaignId;
 use tokio::sync::{mpsc, watch};
@@ -15,7 +15,7 @@ use super::{FleetParts, Statuses};
 use crate::coordinator::{Membership, Note};
 use crate::message::{SEALED_KIND, SealedNews, message};
 use crate::record::fresh_id;
-use crate::status::State;
+use crate::status::{State, Status};
 use crate::submit::{load_campaign, load_plan, submit};
 use crate::{Coordinator, CoordinatorParts, CrawlError, Finish, sealing};
 
@@ -25,8 +25,8 @@ const SEAL_PAUSE: Duration = Duration::from_secs(5);
 /// How work on a campaign ended.
 #[derive(Debug)]
 pub(super) enum Ending {
-    /// There is a snapshot and nothing open.
-    Sealed,
+    /// There is a snapshot and nothing open; this was told last.
+    Sealed(Arc<Status>),
     /// Its samples are gone: it must be opened again.
     Lost {
         /// Samples that were done by then.
@@ -49,6 +49,8 @@ pub(super) struct Begun {
     pub(super) given_up: Option<String>,
     /// Where its status is told.
     pub(super) statuses: Statuses,
+    /// Whether this coordinator is still the active one, for all it knows.
+    pub(super) fence: Fence,
 }
 
 /// Carries a campaign of the store out.
@@ -67,6 +69,7 @@ async fn carried(parts: &FleetParts, id: &CampaignId, begun: Begun) -> Result<En
         resumed: begun.resumed,
         share: begun.shares.join(weight.unwrap_or(NonZeroU8::MIN)),
         given_up: begun.given_up,
+        fence: begun.fence,
     };
     let resolved = retort_plan::resolve(&parts.catalog, &plan.campaign().models)
         .map_err(|error| error.to_string())?;
@@ -103,7 +106,7 @@ async fn carried(parts: &FleetParts, id: &CampaignId, begun: Begun) -> Result<En
     {
         Finish::Complete => {
             finish(parts, &plan, &mut coordinator).await;
-            Ok(Ending::Sealed)
+            Ok(Ending::Sealed(Arc::clone(&coordinator.statuses().borrow())))
         }
         Finish::Lost | Finish::Stopped => {
             let done = coordinator.statuses().borrow().done;

@@ -32,7 +32,7 @@ use world::Shape;
 
 /// Worlds that are lived through unless `RETORT_SIM_SEEDS` says otherwise: some two and a half minutes of CPU,
 /// most of it for reading and writing small files of many columns.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 2_000;
 
 /// Worlds within which a broken rule must show.
 const SEEDS_OF_MUTANTS: u64 = 200;

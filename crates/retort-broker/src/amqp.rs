@@ -293,9 +293,8 @@ impl Broker for AmqpBroker {
         let mut arguments = FieldTable::default();
         let priority = AMQPValue::LongInt(options.priority);
         arguments.insert("x-priority".into(), priority);
-        let channel = session.channel().await.map_err(failed)?;
         let begun = Instant::now();
-        let registering = async {
+        let registered = session.kept(async |channel| {
             channel
                 .basic_qos(prefetch, BasicQosOptions::default())
                 .await?;
@@ -304,13 +303,12 @@ impl Broker for AmqpBroker {
             channel
                 .basic_consume(name.into(), tag.into(), options, arguments)
                 .await
-        };
-        let registered = registering.await;
-        let consumer = registered.map_err(|error| failed(error.into()))?;
+        });
+        let registered = registered.await.map_err(failed)?;
         Ok(Box::new(AmqpConsumer::start(
             self.clone(),
             session,
-            (channel, consumer),
+            registered,
             queue.clone(),
             (prefetch, begun),
         )))
@@ -336,11 +334,8 @@ impl Broker for AmqpBroker {
         let failed = |failure: Failure| failure.while_trying_to(&attempted);
         let exchange = Exchange::of_topic(topic);
         session.publisher(exchange, &attempted).await?;
-        let channel = session.channel().await.map_err(failed)?;
-        let subscription = AmqpSubscription::start(session, topic, channel).await;
-        Ok(Box::new(
-            subscription.map_err(|error| failed(error.into()))?,
-        ))
+        let subscription = AmqpSubscription::start(session, topic).await;
+        Ok(Box::new(subscription.map_err(failed)?))
     }
 
     async fn purge(&self, queue: &Queue) -> Result<u64, BrokerError> {

@@ -252,8 +252,17 @@ struct Ticket {
 }
 
 impl Ticket {
-    /// The library calls a settlement that came too late no error, but says that it did nothing.
-    fn settled(&self, done: lapin::Result<bool>) -> Result<(), AckError> {
+    /// Waits until a settlement is sent, while the session stands. The library calls one that came too
+    /// late no error, but says that it did nothing.
+    async fn settle(
+        &self,
+        settling: impl Future<Output = lapin::Result<bool>>,
+    ) -> Result<(), AckError> {
+        let done = tokio::select! {
+            biased;
+            done = settling => done,
+            () = self.standing.session.wait_lost() => return Err(AckError::Stale),
+        };
         if !done.unwrap_or(false) {
             return Err(AckError::Stale);
         }
@@ -269,7 +278,8 @@ impl Ticket {
         if self.is_stale() {
             return Err(AckError::Stale);
         }
-        self.settled(self.acker.ack(BasicAckOptions::default()).await)
+        self.settle(self.acker.ack(BasicAckOptions::default()))
+            .await
     }
 }
 
@@ -300,6 +310,6 @@ impl Settle for Ticket {
             requeue: true,
             ..BasicNackOptions::default()
         };
-        self.settled(self.acker.nack(options).await)
+        self.settle(self.acker.nack(options)).await
     }
 }

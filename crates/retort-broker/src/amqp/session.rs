@@ -95,7 +95,11 @@ impl Session {
         let lost = watch::Sender::new(false);
         let told = lost.clone();
         let publisher = Publisher::start(Arc::clone(&publishing), Arc::clone(&outstanding), told);
-        let publisher = publisher.await?;
+        let Ok(publisher) = timeout(OPEN_MAX, publisher).await else {
+            let problem = format!("no channel was opened in {} s", OPEN_MAX.as_secs());
+            return Err(Unopened::Failed(problem.into()));
+        };
+        let publisher = publisher?;
         let session = Arc::new(Self {
             consuming,
             publishing,
@@ -206,8 +210,21 @@ impl Session {
     }
 
     /// Opens a channel on the connection that is never blocked.
-    pub(super) async fn channel(&self) -> Result<Channel, Failure> {
+    async fn channel(&self) -> Result<Channel, Failure> {
         Ok(self.consuming.create_channel().await?)
+    }
+
+    /// Opens such a channel and does something on it that it is kept for.
+    pub(super) async fn kept<T>(
+        &self,
+        work: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
+    ) -> Result<(Channel, T), Failure> {
+        let working = async {
+            let channel = self.channel().await?;
+            let done = work(&channel).await?;
+            Ok((channel, done))
+        };
+        self.answered(working).await
     }
 
     /// Publishes once its exchange is known to be there.
@@ -306,28 +323,31 @@ impl Session {
         }
     }
 
-    /// Does something on a channel of its own, since an error ends its channel. A broker that does not
-    /// answer for long is given up with the session.
+    /// Waits for what the broker answers, for as long as the session stands. A broker that does not
+    /// answer for long is given up with the session: the client library leaves some of those who wait
+    /// for an answer waiting for ever.
+    pub(super) async fn answered<T>(
+        &self,
+        asking: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            answer = asking => answer,
+            () = self.wait_lost() => Err(Failure::Ended),
+            () = tokio::time::sleep(SILENT_MAX) => {
+                tracing::warn!("the broker does not answer; its session is given up");
+                self.give_up();
+                Err(Failure::Ended)
+            }
+        }
+    }
+
+    /// Does something on a channel of its own, since an error ends its channel.
     pub(super) async fn scoped<T>(
         &self,
         work: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
     ) -> Result<T, Failure> {
-        let working = async {
-            let channel = self.channel().await?;
-            let done = work(&channel).await?;
-            Ok::<_, Failure>((channel, done))
-        };
-        let (channel, done) = tokio::select! {
-            done = working => done?,
-            () = self.wait_lost() => {
-                return Err(Failure::Ended);
-            }
-            () = tokio::time::sleep(SILENT_MAX) => {
-                tracing::warn!("the broker does not answer; its session is given up");
-                self.give_up();
-                return Err(Failure::Ended);
-            }
-        };
+        let (channel, done) = self.kept(work).await?;
         let closing = channel.close(REPLY_SUCCESS, "done".into());
         // The work is done; a channel that does not close ends with its connection.
         drop(timeout(CLOSE_MAX, closing).await);

@@ -11,6 +11,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::sync::{Notify, mpsc};
 
+use super::failure::Failure;
 use super::incoming;
 use super::session::Session;
 use super::topology::{self, Exchange};
@@ -62,35 +63,30 @@ pub(super) struct AmqpSubscription {
 
 impl AmqpSubscription {
     /// Subscribes with a queue of its own, which ends with the subscription.
-    pub(super) async fn start(
-        session: Arc<Session>,
-        topic: Topic,
-        channel: Channel,
-    ) -> lapin::Result<Self> {
+    pub(super) async fn start(session: Arc<Session>, topic: Topic) -> Result<Self, Failure> {
         let exchange = Exchange::of_topic(topic);
         let name = format!("{}.{:016x}", exchange.name(), unique());
-        let options = QueueDeclareOptions {
-            exclusive: true,
-            auto_delete: true,
-            ..QueueDeclareOptions::default()
-        };
-        channel
-            .queue_declare(name.as_str().into(), options, FieldTable::default())
-            .await?;
-        topology::bind(&channel, &name, exchange, topology::binding_key(topic)).await?;
-        let options = BasicConsumeOptions {
-            no_ack: true,
-            exclusive: true,
-            ..BasicConsumeOptions::default()
-        };
-        let consumer = channel
-            .basic_consume(
-                name.as_str().into(),
-                "".into(),
-                options,
-                FieldTable::default(),
-            )
-            .await?;
+        let registered = session.kept(async |channel| {
+            let options = QueueDeclareOptions {
+                exclusive: true,
+                auto_delete: true,
+                ..QueueDeclareOptions::default()
+            };
+            channel
+                .queue_declare(name.as_str().into(), options, FieldTable::default())
+                .await?;
+            topology::bind(channel, &name, exchange, topology::binding_key(topic)).await?;
+            let options = BasicConsumeOptions {
+                no_ack: true,
+                exclusive: true,
+                ..BasicConsumeOptions::default()
+            };
+            let (name, tag) = (name.as_str().into(), "".into());
+            channel
+                .basic_consume(name, tag, options, FieldTable::default())
+                .await
+        });
+        let (channel, consumer) = registered.await?;
         let backlog = Arc::new(Backlog::default());
         let (stop, stopped) = mpsc::channel(1);
         tokio::spawn(pump(

@@ -33,6 +33,9 @@ pub enum Mode {
     /// Ends connections on the side of the target, and keeps them open and silent on the side of the
     /// client, which hears of it once the mode is another one. New ones wait for that, too.
     Orphan,
+    /// Passes on, from a broker, its heartbeats alone: connections stand, and nothing is answered. What
+    /// was held back is lost.
+    Mute,
     /// Passes on 32 KiB per second in each direction.
     Slow,
     /// Passes on one byte per second in each direction.
@@ -45,7 +48,7 @@ impl Mode {
         match self {
             Self::Slow => (SLOW_BYTES, SLOW_EVERY),
             Self::Throttle => (1, Duration::from_secs(1)),
-            Self::Pass | Self::Cut | Self::Blackhole | Self::Orphan => {
+            Self::Pass | Self::Cut | Self::Blackhole | Self::Orphan | Self::Mute => {
                 (BUFFER_BYTES, Duration::ZERO)
             }
         }
@@ -157,8 +160,8 @@ async fn connect(
     let (client_reads, client_writes) = client.split();
     let (server_reads, server_writes) = server.split();
     tokio::select! {
-        _ = pass(client_reads, server_writes, mode.clone(), &counts.passed) => return,
-        _ = pass(server_reads, client_writes, mode.clone(), &counts.passed) => return,
+        _ = pass(client_reads, server_writes, mode.clone(), None, &counts.passed) => return,
+        _ = pass(server_reads, client_writes, mode.clone(), Some(Frames::default()), &counts.passed) => return,
         () = becomes(&mut watched, |mode| mode == Mode::Orphan) => {}
     }
     drop(server);
@@ -177,13 +180,46 @@ async fn passing(mode: &mut watch::Receiver<Mode>) -> bool {
     decided.is_ok_and(|mode| *mode != Mode::Cut)
 }
 
+/// Where a broker's stream of frames is: a type of one byte, a channel of two, a size of four, so many
+/// bytes, and one that ends it (AMQP 0-9-1, section 4.2.3).
+#[derive(Debug, Default)]
+struct Frames {
+    /// Bytes of this frame that are through.
+    at: u64,
+    size: u64,
+    kept: bool,
+}
+
+impl Frames {
+    const HEARTBEAT: u8 = 8;
+
+    /// Takes the next byte; returns whether its frame is passed on.
+    fn keep(&mut self, byte: u8, mute: bool) -> bool {
+        match self.at {
+            0 => {
+                self.size = 0;
+                self.kept = !mute || byte == Self::HEARTBEAT;
+            }
+            3..=6 => self.size = self.size << 8 | u64::from(byte),
+            _ => {}
+        }
+        self.at += 1;
+        if self.at == self.size + 8 {
+            self.at = 0;
+        }
+        self.kept
+    }
+}
+
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut mode: watch::Receiver<Mode>,
+    mut frames: Option<Frames>,
     passed: &AtomicU64,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
+    let mut kept = Vec::with_capacity(BUFFER_BYTES);
     while passing(&mut mode).await {
         let (room, takes) = mode.borrow_and_update().pace();
         let read = tokio::select! {
@@ -197,8 +233,15 @@ async fn pass(
         if read == 0 || !passing(&mut mode).await {
             break;
         }
-        to.write_all(&buffer[..read]).await?;
-        passed.fetch_add(read as u64, Ordering::Relaxed);
+        let mute = *mode.borrow() == Mode::Mute;
+        let keeps = |byte: &u8| match &mut frames {
+            Some(frames) => frames.keep(*byte, mute),
+            None => true,
+        };
+        kept.clear();
+        kept.extend(buffer[..read].iter().copied().filter(keeps));
+        to.write_all(&kept).await?;
+        passed.fetch_add(kept.len() as u64, Ordering::Relaxed);
         if !takes.is_zero() {
             tokio::select! {
                 () = tokio::time::sleep(takes) => {}
@@ -264,6 +307,24 @@ mod tests {
         assert_eq!(proxy.accepted(), 1);
         // Three went there and back, the fourth perhaps.
         assert!((6..=8).contains(&proxy.passed_bytes()));
+    }
+
+    #[test]
+    fn a_mute_broker_is_heard_to_live() {
+        let beat = [8, 0, 0, 0, 0, 0, 0, 206];
+        let word = [1, 0, 1, 0, 0, 0, 3, b'a', b'b', b'c', 206];
+        let mut frames = Frames::default();
+        let mut through = |bytes: &[u8], mute| {
+            let kept = bytes.iter().filter(|byte| frames.keep(**byte, mute));
+            kept.copied().collect::<Vec<u8>>()
+        };
+        assert_eq!(through(&word, false), word);
+        // What has begun is ended.
+        assert_eq!(through(&word[..4], false), word[..4]);
+        assert_eq!(through(&word[4..], true), word[4..]);
+        assert_eq!(through(&[word.as_slice(), &beat].concat(), true), beat);
+        assert!(through(&word[..9], true).is_empty());
+        assert_eq!(through(&[&word[9..], &beat].concat(), false), beat);
     }
 
     #[tokio::test]

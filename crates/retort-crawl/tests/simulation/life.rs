@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use retort_broker::testkit::Version;
 use retort_crawl::State;
 use retort_crawl::worker::Rules;
 use tokio::time::Instant;
@@ -11,7 +12,6 @@ use crate::chance::Chance;
 use crate::check;
 use crate::faults::{Fault, schedule};
 use crate::journal::Lines;
-use crate::versions::Version;
 use crate::world::{Shape, World};
 
 /// By when every campaign must be sealed: faults end within two minutes, and the longest wait of a

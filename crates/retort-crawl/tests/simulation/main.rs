@@ -15,7 +15,6 @@ mod net;
 mod provider;
 mod session;
 mod shelf;
-mod versions;
 mod world;
 
 use std::collections::BTreeMap;
@@ -23,11 +22,11 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use retort_broker::testkit::Version;
 use retort_crawl::worker::Rules;
 
 use journal::Lines;
 use life::{Report, live, shape};
-use versions::Version;
 use world::Shape;
 
 /// Worlds that are lived through unless `RETORT_SIM_SEEDS` says otherwise: some two and a half minutes of CPU,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use retort_broker::testkit::Version;
 use retort_broker::{
     Broker, BrokerError, Capabilities, ConsumeOptions, Consumer, Health, MemoryBroker, Message,
     Queue, Subscription, Topic,
@@ -21,7 +22,6 @@ use tokio::time::{Instant, sleep};
 use crate::chance::Chance;
 use crate::journal::Journal;
 use crate::session::{self, Session};
-use crate::versions::Version;
 
 /// How long whoever calls through a silently lost connection waits before it gives up.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use object_store::memory::InMemory;
+use retort_broker::testkit::Version;
 use retort_broker::{Broker as _, MemoryBroker, Message, Queue};
 use retort_crawl::control::{self, Wish};
 use retort_crawl::worker::{Rules, WorkerParts};
@@ -26,7 +27,6 @@ use crate::journal::{Clock, Journal, Lines};
 use crate::net::{Link, Net};
 use crate::provider::{Line, Providers, SAMPLE_HEADER};
 use crate::shelf::{Shelf, Shelves, Weather};
-use crate::versions::Version;
 
 /// How the world is made.
 #[derive(Debug, Clone)]

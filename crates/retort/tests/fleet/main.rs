@@ -33,6 +33,7 @@ mod rabbit;
 mod rules;
 mod side_by_side;
 mod storage;
+mod upgrade;
 
 /// Worlds that are lived through side by side, the longest first.
 const WORLDS: &[&[side_by_side::World]] = &[
@@ -45,4 +46,5 @@ const WORLDS: &[&[side_by_side::World]] = &[
     storage::WORLDS,
     ends::WORLDS,
     clock::WORLDS,
+    upgrade::WORLDS,
 ];

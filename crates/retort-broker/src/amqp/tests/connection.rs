@@ -160,6 +160,59 @@ async fn throttled_connection_closes_the_fence() {
     }
 }
 
+/// A broker whose heartbeats arrive and whose answers do not: whoever waits for one hears that the
+/// session is lost, and the next session goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mute_broker_is_given_up() {
+    let _peace = peace().await;
+    let rabbit = Rabbit::shared().await;
+    rabbit.vhost("mute").await;
+    let proxy = FaultProxy::start(rabbit.address()).await.unwrap();
+    let queue = probes("a");
+    let mut brokers = Vec::new();
+    for _ in 0..4 {
+        let broker = connect(rabbit.settings(rabbit.url_at(proxy.address(), "mute"))).await;
+        broker.declare(&queue).await.unwrap();
+        brokers.push(broker);
+    }
+    let [publishes, counts, consumes, listens] = &brokers[..] else {
+        unreachable!("there are four");
+    };
+    // What is told on a topic is known to be there, so that publishing is all that is asked.
+    publish(publishes, &queue, 0..1).await;
+    let before = proxy.accepted();
+    proxy.set(Mode::Mute);
+    let options = ConsumeOptions {
+        prefetch: NonZeroU32::MIN,
+        priority: 0,
+    };
+    let (published, counted, consumed, heard) = in_time(async {
+        tokio::join!(
+            publishes.publish(&queue, message(1)),
+            counts.depth(&queue),
+            consumes.consume(&queue, options),
+            listens.subscribe(Topic::Control),
+        )
+    })
+    .await;
+    assert!(matches!(published, Err(BrokerError::Unavailable { .. })));
+    assert!(matches!(counted, Err(BrokerError::Unavailable { .. })));
+    assert!(matches!(consumed, Err(BrokerError::Unavailable { .. })));
+    assert!(matches!(heard, Err(BrokerError::Unavailable { .. })));
+    proxy.set(Mode::Pass);
+    for broker in &brokers {
+        until(Duration::from_secs(30), || broker.health() == Health::Up).await;
+    }
+    assert!(proxy.accepted() > before, "the sessions outlived it");
+    // Stored twice or once: it was not confirmed.
+    let mut consumer = consume(consumes, &queue, 10).await;
+    for id in 0..2 {
+        let delivery = next(&mut consumer).await;
+        assert_eq!(delivery.message, message(id));
+        delivery.acknowledge().await.unwrap();
+    }
+}
+
 /// A process that was stopped learns at the first question that its lease is over, before it has
 /// heard anything from the broker; and goes on once the broker has answered.
 #[tokio::test(flavor = "current_thread")]

@@ -1,12 +1,21 @@
 //! Processes that are one version of the messages apart: what a later one says besides, and what an
 //! earlier one does not say yet.
 
-use retort_broker::Message;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use retort_types::DomainId;
 use serde_json::{Value, json};
+
+use crate::{
+    Broker, BrokerError, Capabilities, ConsumeOptions, Consumer, Health, Message, Queue,
+    Subscription, Topic,
+};
 
 /// Which version of the messages a process speaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Version {
+pub enum Version {
     /// What this program speaks.
     #[default]
     Present,
@@ -43,13 +52,15 @@ const OPTIONAL: [&str; 11] = [
 const FIRST: [&str; 2] = ["lanes", "today"];
 
 impl Version {
-    /// Returns what a process of this version says in the place of `message`.
-    pub(crate) fn dress(self, message: Message) -> Message {
+    /// Returns what a process of this version says in the place of `message`; what is no JSON stays.
+    pub fn dress(self, message: Message) -> Message {
         let bytes = message.body.bytes();
         if self == Self::Present || bytes.is_empty() {
             return message;
         }
-        let mut value: Value = serde_json::from_slice(&bytes).unwrap();
+        let Ok(mut value) = serde_json::from_slice::<Value>(&bytes) else {
+            return message;
+        };
         match self {
             Self::Present => {}
             Self::Later => add(&mut value),
@@ -65,7 +76,7 @@ impl Version {
     }
 
     /// Returns what a process of this version says beside a message of this kind.
-    pub(crate) fn besides(self, kind: &str) -> Option<Message> {
+    pub fn besides(self, kind: &str) -> Option<Message> {
         let (kind, body) = match kind {
             "retort.receipt.v1" => ("retort.census.v1", json!({ "tokens": 1 })),
             "retort.control.v1" => (
@@ -115,5 +126,80 @@ fn remove(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(remove),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The way to a broker of a process that speaks another version of the messages.
+#[derive(Debug)]
+pub struct Dressed {
+    broker: Arc<dyn Broker>,
+    version: Version,
+}
+
+impl Dressed {
+    /// Returns a way to `broker` on which everything is said as `version` says it.
+    pub fn new(broker: Arc<dyn Broker>, version: Version) -> Self {
+        Self { broker, version }
+    }
+}
+
+#[async_trait]
+impl Broker for Dressed {
+    fn capabilities(&self) -> Capabilities {
+        self.broker.capabilities()
+    }
+
+    async fn declare(&self, queue: &Queue) -> Result<(), BrokerError> {
+        self.broker.declare(queue).await
+    }
+
+    async fn publish(&self, queue: &Queue, message: Message) -> Result<(), BrokerError> {
+        if let Some(besides) = self.version.besides(&message.kind) {
+            self.broker.publish(queue, besides).await?;
+        }
+        let message = self.version.dress(message);
+        self.broker.publish(queue, message).await
+    }
+
+    async fn publish_later(
+        &self,
+        domain: &DomainId,
+        message: Message,
+        delay: Duration,
+    ) -> Result<(), BrokerError> {
+        let message = self.version.dress(message);
+        self.broker.publish_later(domain, message, delay).await
+    }
+
+    fn health(&self) -> Health {
+        self.broker.health()
+    }
+
+    async fn consume(
+        &self,
+        queue: &Queue,
+        options: ConsumeOptions,
+    ) -> Result<Box<dyn Consumer>, BrokerError> {
+        self.broker.consume(queue, options).await
+    }
+
+    async fn announce(&self, topic: Topic, message: Message) -> Result<(), BrokerError> {
+        if let Some(besides) = self.version.besides(&message.kind) {
+            self.broker.announce(topic, besides).await?;
+        }
+        let message = self.version.dress(message);
+        self.broker.announce(topic, message).await
+    }
+
+    async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, BrokerError> {
+        self.broker.subscribe(topic).await
+    }
+
+    async fn purge(&self, queue: &Queue) -> Result<u64, BrokerError> {
+        self.broker.purge(queue).await
+    }
+
+    async fn depth(&self, queue: &Queue) -> Result<Option<u64>, BrokerError> {
+        self.broker.depth(queue).await
     }
 }

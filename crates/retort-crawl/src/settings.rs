@@ -57,7 +57,8 @@ pub struct CoordinatorSettings {
     pub window_min: u32,
     /// Most samples in a domain's window.
     pub window_max: u32,
-    /// How many blocks a domain may run ahead of the slowest healthy one when blocks are aligned.
+    /// How many blocks a domain may run ahead of the slowest healthy one when blocks are aligned; more
+    /// where that one is so fast that its receipts lag by more.
     pub align_lead: u32,
     /// After this time without progress a domain no longer holds others back.
     pub align_patience: HumanDuration,

@@ -142,6 +142,29 @@ fn aligned_blocks_bound_the_lead_of_a_fast_domain() {
 }
 
 #[test]
+fn aligned_blocks_leave_room_for_receipts_under_way() {
+    let mut world = world(
+        "schedule: { align: blocks }",
+        CoordinatorSettings {
+            align_lead: 2,
+            window_min: 80,
+            ..small()
+        },
+    );
+    let mut ahead = 0;
+    for _ in 0..50 {
+        for sample in world.fill() {
+            if sample.model.as_str() == "a" {
+                ahead = ahead.max(sample.block_id);
+                world.end(&sample, Outcome::Answered);
+            }
+        }
+    }
+    // An eighth of the window of domain `b`, which holds block 0.
+    assert_eq!(ahead, 10);
+}
+
+#[test]
 fn free_domains_do_not_wait() {
     let mut world = world(
         "schedule: { align: free }",

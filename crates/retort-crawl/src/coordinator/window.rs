@@ -12,6 +12,9 @@ use crate::settings::CoordinatorSettings;
 /// Fewest samples in a window that is shared: below, each receipt would leave the domain idle.
 const SHARE_MIN: usize = 16;
 
+/// Part of a window that may be asked and not told: 15 s of the two minutes that it lasts.
+const LAG_PART: usize = 8;
+
 /// A published sample without a receipt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outstanding {
@@ -50,6 +53,13 @@ impl Window {
             whole: size,
             progress: now,
         }
+    }
+
+    /// Returns in how many blocks it may have samples that were asked and whose receipts are under way:
+    /// those of a few seconds, which is how long rows take to become durable.
+    pub(super) fn lag_blocks(&self) -> u32 {
+        let blocks = self.whole / self.models.len().max(1) / LAG_PART;
+        u32::try_from(blocks).unwrap_or(u32::MAX)
     }
 
     /// Makes it one of several windows that together keep the domain busy.

@@ -30,8 +30,9 @@ impl CampaignState {
         let domains = 0..self.windows.len();
         let lead = |domain| {
             let other = lowest.iter().find(|(_, holder)| *holder != domain);
-            other.map_or(u32::MAX, |(block, _)| {
-                block.saturating_add(self.settings.align_lead)
+            other.map_or(u32::MAX, |(block, holder)| {
+                let lead = self.windows[*holder].lag_blocks();
+                block.saturating_add(lead.max(self.settings.align_lead))
             })
         };
         domains.map(lead).collect()

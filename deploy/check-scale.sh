@@ -2,6 +2,7 @@
 # A plan of a million samples, and the resume of a campaign with a million rows. By hand: it builds
 # for release and asks a simulated model on this machine about a million times (some ten minutes).
 #   deploy/check-scale.sh [rows before the kill, 1000000 unless given]
+# Fails above 2 s to the first request of the plan, 10 s to that of the resume, or 300 MB at any time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rows=${1:-1000000}
@@ -43,15 +44,23 @@ until_asked() { # requests before; prints the seconds until another one arrives
   awk -v a="$begun" -v b="$(now)" 'BEGIN {printf "%.2f", b - a}'
 }
 
+missed=0
+gate() { # what, figure, unit, at most, more…
+  local verdict=ok
+  if ! awk -v a="$2" -v b="$4" 'BEGIN { exit !(a <= b) }'; then verdict=MISSED missed=1; fi
+  echo "$1 $2 $3${5:+ $5}, at most $4: $verdict"
+}
+peak() { awk '/VmHWM/ {printf "%.0f", $2 / 1024}' "/proc/$run/status"; }
+
 echo "== a plan of a million samples"
 serve 200
 campaign million 1000 1000
 begun=$(now)
 "$retort" run million.yaml --catalog models.yaml --store data >run.out 2>run.err &
 run=$!; pids+=($run)
-echo "first request after $(until_asked "$begun" 0) s"
+gate "first request after" "$(until_asked "$begun" 0)" s 2
 sleep 15
-echo "peak memory $(awk '/VmHWM/ {printf "%.0f MB", $2 / 1024}' "/proc/$run/status") after $(requests) requests"
+gate "peak memory" "$(peak)" MB 300 "after $(requests) requests"
 kill -9 "$run" "${pids[0]}"; wait "$run" 2>/dev/null || true; pids=()
 
 echo "== the resume of a campaign with $rows rows"
@@ -62,12 +71,15 @@ run=$!; pids+=($run)
 begun=$(now)
 while [ "$(requests)" -lt "$rows" ]; do sleep 1; done
 awk -v a="$begun" -v b="$(now)" -v n="$rows" 'BEGIN {printf "%d requests in %.0f s\n", n, b - a}'
+gate "peak memory" "$(peak)" MB 300
 kill -9 "$run"; wait "$run" 2>/dev/null || true
 sleep 2
 before=$(requests)
 begun=$(now)
 "$retort" run resumed.yaml --catalog models.yaml --store data >run.out 2>run.err &
 run=$!; pids+=($run)
-echo "first request after $(until_asked "$begun" "$before") s"
+gate "first request after" "$(until_asked "$begun" "$before")" s 10
 sleep 5
-echo "peak memory $(awk '/VmHWM/ {printf "%.0f MB", $2 / 1024}' "/proc/$run/status")"
+gate "peak memory" "$(peak)" MB 300
+if [ "$missed" = 1 ]; then echo "error: a goal is missed" >&2; exit 1; fi
+echo "every goal is met"

@@ -393,6 +393,11 @@ impl FaultyDisk {
         self.0.store(left, Ordering::SeqCst);
     }
 
+    /// Returns how many more things it does.
+    pub(crate) fn left(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.0.fetch_sub(1, Ordering::SeqCst) > 0 {
             Ok(())

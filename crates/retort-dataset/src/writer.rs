@@ -8,6 +8,7 @@
 mod committed;
 mod compact;
 mod flush;
+mod group;
 mod here;
 mod join;
 mod run;
@@ -35,6 +36,7 @@ pub use committed::{Committed, CommittedRecord, SegmentRef};
 pub use here::Work;
 pub use status::{Trouble, WriterStatus};
 
+use group::Confirmations;
 use run::{Job, Loop, Parts};
 use status::Shared;
 
@@ -134,6 +136,7 @@ impl Writer {
             worker_id: worker_id.to_owned(),
             settings,
             clock,
+            confirmations: Confirmations::through_this_runtime(),
         };
         let (writer, committed, recovered, work) =
             Self::prepare(Box::new(RealDisk), spool_dir, parts)?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use retort_types::WallClock;
 use tokio::sync::mpsc;
 
+use super::group::Confirmations;
 use super::run::Parts;
 use super::{Committed, Recovered, Writer, WriterSettings};
 use crate::spool::disk::RealDisk;
@@ -37,6 +38,7 @@ impl Writer {
             worker_id: worker_id.to_owned(),
             settings,
             clock,
+            confirmations: Confirmations::default(),
         };
         let (writer, committed, recovered, work) =
             Self::prepare(Box::new(RealDisk), spool_dir, parts)?;

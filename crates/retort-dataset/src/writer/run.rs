@@ -12,16 +12,15 @@ use tokio::time::Instant;
 
 use super::compact::Compactor;
 use super::flush::{self, Batch, Boxed};
+use super::group::{Confirmations, Done, GROUP_RECORDS, Group};
 use super::status::{Shared, begin, chain};
 use super::{Committed, WriterSettings};
-use crate::spool::{self, FileNumber};
+use crate::spool::FileNumber;
 use crate::{DatasetError, Spool, SpoolError, Store};
 
-/// Most records of one write and fsync; more wait for the next.
-const GROUP_RECORDS: usize = 1_024;
-
-/// Bytes of frames above which a write takes no further record.
-const GROUP_BYTES: usize = 4 << 20;
+/// Shortest time from one write and fsync to the next. Each costs as much as some records do; what
+/// arrives meanwhile shares the next one.
+const SYNC_EVERY: Duration = Duration::from_millis(5);
 
 /// First pause after a store failed; it doubles up to the setting.
 const STORE_RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -39,7 +38,7 @@ pub(super) enum Job {
     /// Spool a record.
     Append {
         record: Box<AttemptRecord>,
-        done: oneshot::Sender<Result<(), SpoolError>>,
+        done: Done,
     },
     /// Store everything before.
     Flush { done: oneshot::Sender<()> },
@@ -56,6 +55,7 @@ pub(super) struct Parts {
     pub(super) worker_id: String,
     pub(super) settings: WriterSettings,
     pub(super) clock: Arc<dyn WallClock>,
+    pub(super) confirmations: Confirmations,
 }
 
 /// The records of one spool file, on their way to the store.
@@ -67,14 +67,6 @@ struct Unit {
     count: u64,
     bytes: u64,
     since: Instant,
-}
-
-/// Records on their way to the spool, already encoded.
-#[derive(Default)]
-struct Group {
-    frames: Vec<u8>,
-    records: Vec<Boxed>,
-    done: Vec<oneshot::Sender<Result<(), SpoolError>>>,
 }
 
 /// The end was asked for, by a handle that waits for it or by dropping all of them.
@@ -97,6 +89,8 @@ pub(super) struct Loop {
     /// The buffer of the last group, for the next.
     spare: Vec<u8>,
     disk_retry_at: Option<Instant>,
+    /// Until when what arrives waits to share the next write.
+    rests_until: Option<Instant>,
     current: Option<Unit>,
     /// Closed units, oldest first; the first one is being stored.
     units: VecDeque<Unit>,
@@ -130,6 +124,7 @@ impl Loop {
             group: None,
             spare: Vec::new(),
             disk_retry_at: None,
+            rests_until: None,
             current: None,
             units: VecDeque::new(),
             encoded: None,
@@ -170,7 +165,9 @@ impl Loop {
     /// Does what can be done, then waits for the next thing; returns how the loop ends.
     async fn step(&mut self) -> Option<Result<(), DatasetError>> {
         let now = Instant::now();
-        if let Err(error) = self.spool_waiting(now) {
+        self.rests_until.take_if(|until| *until <= now);
+        let rests = self.rests_until.is_some() && self.closing.is_none();
+        if !rests && let Err(error) = self.spool_waiting(now) {
             return Some(Err(error));
         }
         if self.is_due(now) || self.closing.is_some() {
@@ -184,7 +181,9 @@ impl Loop {
             return Some(Ok(()));
         }
         let timer = self.next_timer(now);
-        let takes_jobs = self.closing.is_none() && self.waiting.len() < GROUP_RECORDS;
+        // Who rests is not woken for each record that arrives.
+        let has_room = self.waiting.len() < GROUP_RECORDS;
+        let takes_jobs = self.closing.is_none() && self.rests_until.is_none() && has_room;
         let storing = async {
             match &mut self.storing {
                 Some(storing) => storing.await,
@@ -233,6 +232,7 @@ impl Loop {
                 return Ok(());
             };
             let begun = Instant::now();
+            self.rests_until = Some(begun + SYNC_EVERY);
             match self.spool.append_frames(&group.frames) {
                 Ok(bytes) => {
                     self.disk_retry_at = None;
@@ -271,22 +271,10 @@ impl Loop {
 
     /// Encodes the next records up to a flush or close request, which is acted on when it is first.
     fn next_group(&mut self) -> Option<Group> {
-        let mut group = Group {
-            frames: std::mem::take(&mut self.spare),
-            ..Group::default()
-        };
-        while group.records.len() < GROUP_RECORDS && group.frames.len() < GROUP_BYTES {
+        let mut group = Group::into_buffer(std::mem::take(&mut self.spare));
+        while !group.is_full() {
             match self.waiting.pop_front() {
-                Some(Job::Append { record, done }) => {
-                    match spool::encode(&record, &mut group.frames) {
-                        Ok(()) => {
-                            group.records.push(record);
-                            group.done.push(done);
-                        }
-                        // A caller that is gone does not need to know.
-                        Err(error) => drop(done.send(Err(error))),
-                    }
-                }
+                Some(Job::Append { record, done }) => group.add(record, done),
                 Some(job) if !group.records.is_empty() => {
                     self.waiting.push_front(job);
                     break;
@@ -316,10 +304,7 @@ impl Loop {
     }
 
     fn confirm(&mut self, mut group: Group, bytes: u64, now: Instant) {
-        if group.frames.capacity() <= 2 * GROUP_BYTES {
-            group.frames.clear();
-            self.spare = group.frames;
-        }
+        self.spare = group.take_buffer();
         let file = self.spool.active().unwrap_or_default();
         if self.current.as_ref().is_some_and(|unit| unit.file != file) {
             self.close_current();
@@ -336,10 +321,7 @@ impl Loop {
         if let Some(records) = &mut unit.records {
             records.extend(group.records);
         }
-        for done in group.done {
-            // A caller that is gone does not need to know; the record is stored all the same.
-            done.send(Ok(())).ok();
-        }
+        self.parts.confirmations.tell(group.done);
         if self.is_due(now) {
             self.close_current();
         }
@@ -477,7 +459,7 @@ impl Loop {
             Some(_) => None,
             None => self.store_retry_at,
         };
-        let timers = [flush, disk, store];
+        let timers = [flush, disk, store, self.rests_until];
         let next = timers.into_iter().flatten().min();
         next.unwrap_or(now + IDLE)
     }

@@ -12,6 +12,9 @@ pub(super) const GROUP_RECORDS: usize = 1_024;
 /// Bytes of frames above which a write takes no further record.
 const GROUP_BYTES: usize = 4 << 20;
 
+/// Groups that may wait to be told of; who is in a further one is woken from here, which only costs more.
+const TELL_QUEUE: usize = 64;
+
 /// Tells one who waits what became of a record.
 pub(super) type Done = oneshot::Sender<Result<(), SpoolError>>;
 
@@ -63,7 +66,7 @@ impl Group {
 /// To wake a task of another thread's runtime takes a call of the kernel for each. So a group goes as
 /// one to a task of the runtime in which they wait, which wakes them from within.
 #[derive(Debug, Default)]
-pub(super) struct Confirmations(Option<mpsc::UnboundedSender<Vec<Done>>>);
+pub(super) struct Confirmations(Option<mpsc::Sender<Vec<Done>>>);
 
 impl Confirmations {
     /// Returns those that go through the runtime in which this is called, if there is one. Its task
@@ -72,8 +75,7 @@ impl Confirmations {
         let Ok(runtime) = Handle::try_current() else {
             return Self::default();
         };
-        // Each of those who wait has a place in the writer's queue, which is bounded.
-        let (groups, mut told) = mpsc::unbounded_channel();
+        let (groups, mut told) = mpsc::channel(TELL_QUEUE);
         runtime.spawn(async move {
             while let Some(group) = told.recv().await {
                 confirm(group);
@@ -85,7 +87,10 @@ impl Confirmations {
     /// Tells everybody of a group.
     pub(super) fn tell(&self, group: Vec<Done>) {
         let untold = match &self.0 {
-            Some(groups) => groups.send(group).err().map(|refused| refused.0),
+            Some(groups) => groups
+                .try_send(group)
+                .err()
+                .map(mpsc::error::TrySendError::into_inner),
             None => Some(group),
         };
         confirm(untold.unwrap_or_default());

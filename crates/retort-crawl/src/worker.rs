@@ -26,7 +26,7 @@ use std::time::Duration;
 use retort_broker::{Broker, BrokerError, Queue, Topic};
 use retort_client::Exchanger;
 use retort_dataset::writer::Committed;
-use retort_dataset::{Writer, WriterStatus};
+use retort_dataset::{DatasetError, Writer, WriterStatus};
 use retort_pace::PaceSettings;
 use retort_types::{DomainId, DomainSpec, ModelName, WallClock};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -300,8 +300,13 @@ fn known((name, target): (ModelName, Target)) -> (ModelName, Arc<Known>) {
 async fn flush_when_wanted(context: Arc<Context>) {
     loop {
         context.flush_wanted.notified().await;
-        if let Err(error) = context.writer().flush().await {
-            tracing::warn!(error = %error, "a flush failed; the writer goes on trying");
+        match context.writer().flush().await {
+            Ok(()) => {}
+            // The worker stops, and what was spooled is stored.
+            Err(DatasetError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(error = %error, "a flush failed; the writer goes on trying");
+            }
         }
         tokio::time::sleep(FLUSH_PAUSE).await;
     }

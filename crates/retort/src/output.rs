@@ -13,10 +13,10 @@ const DEFAULT_FILTER: &str = "warn";
 
 /// What is never logged: the broker's client would write out whole messages, prompts included. It
 /// also calls it an error when a channel ends, which is how a broker says that something is not there
-/// or not allowed, and when a connection ends that was told to. Whoever asked is told so and logs it
-/// where it matters.
-const NEVER: &str =
-    "lapin::returned_messages=off,lapin::channels=off,lapin::frames=warn,lapin::channel=off";
+/// or not allowed, and when a connection ends, also one that was told to. Whoever asked is told so and
+/// logs it where it matters.
+const NEVER: &str = "lapin::returned_messages=off,lapin::channels=off,lapin::frames=warn,\
+                     lapin::channel=off,lapin::io_loop=off";
 
 /// Starts logging to standard error.
 #[expect(

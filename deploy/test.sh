@@ -16,6 +16,7 @@ need cc "install a C compiler (Debian: apt-get install gcc)"
 need kill "install procps (Debian: apt-get install procps)"
 need python3 "install python3 (Debian: apt-get install python3)"
 need prlimit "install util-linux (Debian: apt-get install util-linux)"
+need nproc "install coreutils (Debian: apt-get install coreutils)"
 need sha256sum "install coreutils (Debian: apt-get install coreutils)"
 if ! [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "installing rabbitmq-server"
@@ -61,4 +62,6 @@ if [ -z "${AMQP_URL:-}" ]; then
   AMQP_URL="$(bash deploy/rabbitmq.sh url)/plain"
 fi
 export AMQP_URL
+# Tests of pace and of lost connections wait more than they compute.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) + 1))}"
 cargo test --workspace --locked "$@"

@@ -178,8 +178,9 @@ async fn mute_broker_is_given_up() {
     let [publishes, counts, consumes, listens] = &brokers[..] else {
         unreachable!("there are four");
     };
-    // What is told on a topic is known to be there, so that publishing is all that is asked.
+    // Exchanges are known to be there, so that nothing is asked but what is tried.
     publish(publishes, &queue, 0..1).await;
+    drop(listens.subscribe(Topic::Control).await.unwrap());
     let before = proxy.accepted();
     proxy.set(Mode::Mute);
     let options = ConsumeOptions {

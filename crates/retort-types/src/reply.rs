@@ -1,6 +1,7 @@
 //! A reply as decoded from the wire: normalised fields beside the provider's own words.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::token::{TokenBytes, TokenText};
 
@@ -158,16 +159,38 @@ pub struct TokenLogprob {
 }
 
 /// An alternative at one position.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct TopToken {
     /// Token text as told.
     pub token: TokenText,
     /// The token's bytes, where told.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<TokenBytes>,
     /// Natural log of the probability.
     pub logprob: f32,
+}
+
+/// With names where people read it, else as a tuple: an answer holds thousands. Either is read.
+impl Serialize for TopToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self {
+            token,
+            bytes,
+            logprob,
+        } = self;
+        if !serializer.is_human_readable() {
+            return (token, bytes, logprob).serialize(serializer);
+        }
+        let count = 2 + usize::from(bytes.is_some());
+        let mut fields = serializer.serialize_struct("TopToken", count)?;
+        fields.serialize_field("token", token)?;
+        match bytes {
+            Some(bytes) => fields.serialize_field("bytes", bytes)?,
+            None => fields.skip_field("bytes")?,
+        }
+        fields.serialize_field("logprob", logprob)?;
+        fields.end()
+    }
 }
 
 /// How the body of an answer ended.

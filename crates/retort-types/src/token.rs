@@ -1,14 +1,16 @@
 //! Texts and bytes of tokens: thousands in an answer with log probabilities, nearly all of them so
 //! short that they need no memory of their own.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Bytes that are kept in place: as many as make both kinds take the same room.
+/// Text of a token; up to 24 bytes are kept in place.
+pub use compact_str::CompactString as TokenText;
+
+/// Bytes of a token that are kept in place: as many as make both kinds take the room of a text.
 const IN_PLACE: usize = 22;
 
 /// Bytes of a token.
@@ -32,6 +34,7 @@ pub struct TokenBytesBuilder {
 
 impl TokenBytesBuilder {
     /// Adds a byte at the end.
+    #[inline]
     pub fn push(&mut self, byte: u8) {
         let place = self.bytes.get_mut(usize::from(self.length));
         if let Some(place) = place.filter(|_| self.apart.is_empty()) {
@@ -46,6 +49,7 @@ impl TokenBytesBuilder {
     }
 
     /// Returns the bytes.
+    #[inline]
     pub fn finish(self) -> TokenBytes {
         TokenBytes(if self.apart.is_empty() {
             Kept::InPlace {
@@ -59,6 +63,7 @@ impl TokenBytesBuilder {
 }
 
 impl Default for TokenBytes {
+    #[inline]
     fn default() -> Self {
         Self(Kept::InPlace {
             length: 0,
@@ -70,6 +75,7 @@ impl Default for TokenBytes {
 impl Deref for TokenBytes {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Kept::InPlace { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or(bytes),
@@ -79,6 +85,7 @@ impl Deref for TokenBytes {
 }
 
 impl From<&[u8]> for TokenBytes {
+    #[inline]
     fn from(given: &[u8]) -> Self {
         let mut bytes = [0; IN_PLACE];
         match (bytes.get_mut(..given.len()), u8::try_from(given.len())) {
@@ -113,16 +120,20 @@ impl fmt::Debug for TokenBytes {
     }
 }
 
-/// As a list of numbers.
+/// As a list of numbers where people read it, else as bytes; either is read.
 impl Serialize for TokenBytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(&**self)
+        if serializer.is_human_readable() {
+            serializer.collect_seq(&**self)
+        } else {
+            serializer.serialize_bytes(self)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for TokenBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(BytesVisitor)
+        deserializer.deserialize_any(BytesVisitor)
     }
 }
 
@@ -135,88 +146,16 @@ impl<'de> Visitor<'de> for BytesVisitor {
         f.write_str("a list of bytes")
     }
 
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<TokenBytes, E> {
+        Ok(bytes.into())
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TokenBytes, A::Error> {
         let mut bytes = TokenBytesBuilder::default();
         while let Some(byte) = list.next_element()? {
             bytes.push(byte);
         }
         Ok(bytes.finish())
-    }
-}
-
-/// Text of a token.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct TokenText(TokenBytes);
-
-impl TokenText {
-    /// Returns the text.
-    pub fn as_str(&self) -> &str {
-        // They were a text when they came in, and nothing changes them.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl Deref for TokenText {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl From<&str> for TokenText {
-    fn from(text: &str) -> Self {
-        Self(text.as_bytes().into())
-    }
-}
-
-impl From<Cow<'_, str>> for TokenText {
-    fn from(text: Cow<'_, str>) -> Self {
-        (*text).into()
-    }
-}
-
-impl From<String> for TokenText {
-    fn from(text: String) -> Self {
-        (*text).into()
-    }
-}
-
-impl PartialEq<&str> for TokenText {
-    fn eq(&self, other: &&str) -> bool {
-        self.as_str() == *other
-    }
-}
-
-impl fmt::Debug for TokenText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_str().fmt(f)
-    }
-}
-
-impl Serialize for TokenText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for TokenText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl Visitor<'_> for TextVisitor {
-    type Value = TokenText;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<TokenText, E> {
-        Ok(text.into())
     }
 }
 

@@ -107,7 +107,8 @@ What do the columns mean? Files say it themselves:
 import pyarrow.parquet, pathlib; [(f.name, f.metadata[b'doc'].decode()) for f in pyarrow.parquet.read_schema(next(pathlib.Path('responses').rglob('*.parquet')))]
 ```
 
-While a campaign runs, its segments can be read as well; a sample may be there twice, and the lowest attempt counts:
+While a campaign runs, its segments can be read as well; a sample may be there twice, and the lowest attempt counts.
+Small segments are replaced by larger ones, so a query may end because a file is gone; run it again:
 
 ```sql
 select model, count(distinct sample_id) as samples from '../../segments/**/*.responses.parquet' group by model order by model

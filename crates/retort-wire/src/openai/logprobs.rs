@@ -3,6 +3,8 @@
 
 mod quick;
 
+pub(super) use quick::{Cut, cut};
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
@@ -148,7 +150,11 @@ impl Tokens {
         }
     }
 
-    fn extend(
+    /// Adds tokens that arrived after `arrived_ms`.
+    ///
+    /// # Errors
+    /// When the answer now holds more than is kept.
+    pub(super) fn extend(
         &mut self,
         tokens: Vec<TokenLogprob>,
         arrived_ms: Option<f32>,

@@ -2,7 +2,7 @@
 //!
 //! Twenty alternatives for each token are a hundred times as long as the text, and nearly all of
 //! them look alike. What looks otherwise in any way is left to the thorough reader, so that both
-//! give the same wherever this one gives something. The JSON was checked before.
+//! give the same wherever this one gives something.
 
 use std::borrow::Cow;
 
@@ -22,22 +22,65 @@ const LISTS: [(&str, TokenSegment); 3] = [
 /// Returns the tokens that an object of lists tells, or nothing when it is not of the usual shape or
 /// holds more than is kept.
 pub(super) fn lists(raw: &str) -> Option<Vec<TokenLogprob>> {
-    let mut cursor = Cursor(raw);
+    let mut cursor = Cursor::new(raw, 0);
+    let tokens = object(&mut cursor)?;
+    cursor.is_at_end().then_some(tokens)
+}
+
+fn object(cursor: &mut Cursor<'_>) -> Option<Vec<TokenLogprob>> {
     let mut tokens = Tokens::default();
     let mut later = LISTS.iter();
-    cursor.object(|cursor, name| {
+    cursor.items([b'{', b'}'], |cursor| {
         // Each once, and in the order in which they are taken.
+        let name = cursor.name()?;
         let (_, segment) = later.find(|(list, _)| *list == name)?;
         cursor
             .null()
             .or_else(|| cursor.list(|cursor| tokens.push(entry(cursor, *segment)?)))
     })?;
-    cursor.is_at_end().then_some(tokens.list)
+    Some(tokens.list)
 }
+
+/// An answer with its log probabilities taken out.
+pub(crate) struct Cut {
+    /// The answer with [`EMPTY`] where they stood.
+    pub(crate) rest: String,
+    /// Where that is.
+    pub(crate) at: usize,
+    /// The tokens that they tell.
+    pub(crate) tokens: Vec<TokenLogprob>,
+}
+
+/// What stands in the place of log probabilities that were taken out.
+const EMPTY: &str = "{}";
+
+/// Takes the first log probabilities out of `answer`, or gives nothing when they are not of the
+/// usual shape. They are most of an answer, and reading them twice, for where they end and for what
+/// they say, is what this spares.
+///
+/// The rest is valid JSON exactly when the answer is. In valid JSON a quotation mark that no
+/// backslash precedes begins or ends a text; one that ends it is followed by no letter. So what is
+/// found is the name of a field, in the answer as in the rest, and what was taken out, which is
+/// checked while it is read, is its value.
+pub(crate) fn cut(answer: &str) -> Option<Cut> {
+    let name = answer.find(NAME)?;
+    let before = answer.as_bytes().get(name.checked_sub(1)?)?;
+    (*before != b'\\').then_some(())?;
+    let mut cursor = Cursor::new(answer, name + NAME.len());
+    cursor.take(b':').then_some(())?;
+    cursor.skip_space();
+    let at = cursor.at;
+    let tokens = object(&mut cursor)?;
+    let rest = [answer.get(..at)?, EMPTY, answer.get(cursor.at..)?].concat();
+    Some(Cut { rest, at, tokens })
+}
+
+/// The field that holds them.
+const NAME: &str = r#""logprobs""#;
 
 /// Returns the tokens that a list of entries tells, under the same conditions.
 pub(super) fn list(raw: &str, segment: TokenSegment) -> Option<Vec<TokenLogprob>> {
-    let mut cursor = Cursor(raw);
+    let mut cursor = Cursor::new(raw, 0);
     let mut tokens = Tokens::default();
     cursor.list(|cursor| tokens.push(entry(cursor, segment)?))?;
     cursor.is_at_end().then_some(tokens.list)
@@ -62,13 +105,13 @@ impl Tokens {
 
 fn entry(cursor: &mut Cursor<'_>, segment: TokenSegment) -> Option<TokenLogprob> {
     let mut top = None;
-    let told = told(cursor, &mut |cursor, name| {
-        if name != "top_logprobs" || top.is_some() {
+    let told = told(cursor, &mut |cursor| {
+        if top.is_some() {
             return None;
         }
         let list = top.insert(Vec::new());
         cursor.list(|cursor| {
-            let told = told(cursor, &mut |_, _| None)?;
+            let told = told(cursor, &mut |_| None)?;
             if list.len() == list.capacity() {
                 list.reserve(if list.is_empty() {
                     FIRST_ROOM
@@ -106,56 +149,80 @@ struct Told<'a> {
     bytes: Option<TokenBytes>,
 }
 
-/// Reads a token; `other` reads what else stands in it.
+/// What an entry and an alternative tell.
+#[derive(Clone, Copy)]
+enum Field {
+    Token,
+    Logprob,
+    Bytes,
+    Top,
+}
+
+/// Fields with their names as they are written, in the order in which most servers write them.
+const FIELDS: [(&str, Field); 4] = [
+    (r#""token":"#, Field::Token),
+    (r#""logprob":"#, Field::Logprob),
+    (r#""bytes":"#, Field::Bytes),
+    (r#""top_logprobs":"#, Field::Top),
+];
+
+/// Reads a token; `top` reads the alternatives that stand in it.
 fn told<'a>(
     cursor: &mut Cursor<'a>,
-    other: &mut impl FnMut(&mut Cursor<'a>, &str) -> Option<()>,
+    top: &mut impl FnMut(&mut Cursor<'a>) -> Option<()>,
 ) -> Option<Told<'a>> {
     let mut told = Told::default();
     let mut has_bytes = false;
-    cursor.object(|cursor, name| match name {
-        "token" if told.token.is_none() => {
+    cursor.items([b'{', b'}'], |cursor| match cursor.field()? {
+        Field::Token if told.token.is_none() => {
             told.token = Some(cursor.text()?);
             Some(())
         }
-        "logprob" if told.logprob.is_none() => {
+        Field::Logprob if told.logprob.is_none() => {
             told.logprob = Some(cursor.single()?);
             Some(())
         }
-        "bytes" if !has_bytes => {
+        Field::Bytes if !has_bytes => {
             has_bytes = true;
             cursor.null().or_else(|| {
                 told.bytes = Some(cursor.bytes()?);
                 Some(())
             })
         }
-        name => other(cursor, name),
+        Field::Top => top(cursor),
+        _ => None,
     })?;
     Some(told)
 }
 
-/// What is left of JSON that is known to be valid. Everything gives nothing where it meets something
-/// else, after which the cursor is of no use.
-struct Cursor<'a>(&'a str);
+/// What is left of a text. Everything gives nothing where it meets something else or what is no
+/// valid JSON, after which the cursor is of no use.
+struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
 
 impl<'a> Cursor<'a> {
+    fn new(text: &'a str, at: usize) -> Self {
+        Self { text, at }
+    }
+
     fn is_at_end(&mut self) -> bool {
         self.skip_space();
-        self.0.is_empty()
+        self.at >= self.text.len()
     }
 
     fn peek(&self) -> Option<u8> {
-        self.0.as_bytes().first().copied()
+        self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Goes on behind a byte that is a character of its own.
-    fn step(&mut self) {
-        self.0 = self.0.get(1..).unwrap_or_default();
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
     fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.step();
+            self.at += 1;
         }
     }
 
@@ -163,31 +230,39 @@ impl<'a> Cursor<'a> {
     fn take(&mut self, token: u8) -> bool {
         self.skip_space();
         let is_next = self.peek() == Some(token);
-        if is_next {
-            self.step();
-        }
+        self.at += usize::from(is_next);
         is_next
+    }
+
+    /// Takes `literal` if it comes next.
+    fn literal(&mut self, literal: &str) -> Option<()> {
+        self.rest().starts_with(literal.as_bytes()).then_some(())?;
+        self.at += literal.len();
+        Some(())
     }
 
     fn null(&mut self) -> Option<()> {
         self.skip_space();
-        self.0 = self.0.strip_prefix("null")?;
-        Some(())
+        self.literal("null")
     }
 
-    /// Takes everything up to the byte at `length`.
-    fn split(&mut self, length: usize) -> Option<&'a str> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
+    /// Takes the name of a field and the colon after it.
+    fn name(&mut self) -> Option<Cow<'a, str>> {
+        let name = self.text()?;
+        self.take(b':').then_some(name)
     }
 
-    fn object(&mut self, mut value: impl FnMut(&mut Self, &str) -> Option<()>) -> Option<()> {
-        self.items([b'{', b'}'], |cursor| {
-            let name = cursor.text()?;
-            cursor.take(b':').then_some(())?;
-            value(cursor, &name)
-        })
+    fn field(&mut self) -> Option<Field> {
+        self.skip_space();
+        for (written, field) in FIELDS {
+            if self.literal(written).is_some() {
+                return Some(field);
+            }
+        }
+        let name = self.name()?;
+        let is_named = |written: &str| written.split('"').nth(1) == Some(&name);
+        let (_, field) = FIELDS.iter().find(|(written, _)| is_named(written))?;
+        Some(*field)
     }
 
     fn list(&mut self, item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
@@ -214,51 +289,57 @@ impl<'a> Cursor<'a> {
 
     fn text(&mut self) -> Option<Cow<'a, str>> {
         self.skip_space();
-        let inner = self.0.strip_prefix('"')?;
-        let bytes = inner.as_bytes();
-        let end = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-        if bytes.get(end) == Some(&b'"') {
-            let text = inner.get(..end)?;
-            self.0 = inner.get(end + 1..)?;
-            return Some(Cow::Borrowed(text));
-        }
-        let mut end = end;
+        (self.peek()? == b'"').then_some(())?;
+        let (begin, mut end) = (self.at, self.at + 1);
+        let bytes = self.text.as_bytes();
+        let mut is_plain = true;
         loop {
             match bytes.get(end)? {
                 b'"' => break,
-                b'\\' => end += 2,
+                b'\\' => {
+                    is_plain = false;
+                    end += 2;
+                }
+                // Belongs into an escape.
+                ..0x20 => return None,
                 _ => end += 1,
             }
         }
-        text_of(self.split(end + 2)?)
-    }
-
-    /// Takes the characters of a number.
-    fn number(&mut self) -> Option<&'a str> {
-        self.skip_space();
-        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-        let bytes = self.0.as_bytes();
-        let end = bytes.iter().position(|byte| !is_part(byte));
-        self.split(end.unwrap_or(bytes.len()))
+        self.at = end + 1;
+        if is_plain {
+            return Some(Cow::Borrowed(self.text.get(begin + 1..end)?));
+        }
+        text_of(self.text.get(begin..=end)?)
     }
 
     fn single(&mut self) -> Option<f32> {
-        let number: f64 = self.number()?.parse().ok()?;
+        self.skip_space();
+        let number = number_at_start(self.rest());
+        let begin = self.at;
+        self.at += number?;
+        let number: f64 = self.text.get(begin..self.at)?.parse().ok()?;
         crate::lenient::Number(Some(number)).single()
     }
 
     /// Takes a number of up to three digits.
     fn byte(&mut self) -> Option<u8> {
         self.skip_space();
-        let mut number = None;
-        for _ in 0..3 {
-            let Some(digit @ b'0'..=b'9') = self.peek() else {
-                break;
-            };
-            number = Some(number.unwrap_or(0_u16) * 10 + u16::from(digit - b'0'));
-            self.step();
+        let digit = |at: usize| {
+            let byte = self.text.as_bytes().get(at).copied();
+            byte.filter(u8::is_ascii_digit).map(|byte| byte - b'0')
+        };
+        let first = digit(self.at)?;
+        let (mut number, mut length) = (u16::from(first), 1);
+        // No number begins with a zero but zero.
+        while first > 0
+            && length < 3
+            && let Some(next) = digit(self.at + length)
+        {
+            number = number * 10 + u16::from(next);
+            length += 1;
         }
-        u8::try_from(number?).ok()
+        self.at += length;
+        u8::try_from(number).ok()
     }
 
     fn bytes(&mut self) -> Option<TokenBytes> {
@@ -269,6 +350,33 @@ impl<'a> Cursor<'a> {
         })?;
         Some(bytes.finish())
     }
+}
+
+/// Returns how long the JSON number is that `bytes` begin with.
+fn number_at_start(bytes: &[u8]) -> Option<usize> {
+    let digits = |at: usize| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let count = rest.iter().position(|byte| !byte.is_ascii_digit());
+        count.unwrap_or(rest.len())
+    };
+    let is = |at: usize, of: &[u8]| bytes.get(at).is_some_and(|byte| of.contains(byte));
+    let begin = usize::from(is(0, b"-"));
+    let whole = digits(begin);
+    let is_whole = whole == 1 || (whole > 1 && !is(begin, b"0"));
+    is_whole.then_some(())?;
+    let mut end = begin + whole;
+    if is(end, b".") {
+        let fraction = digits(end + 1);
+        (fraction > 0).then_some(())?;
+        end += 1 + fraction;
+    }
+    if is(end, b"eE") {
+        let sign = usize::from(is(end + 1, b"+-"));
+        let exponent = digits(end + 1 + sign);
+        (exponent > 0).then_some(())?;
+        end += 1 + sign + exponent;
+    }
+    Some(end)
 }
 
 #[cfg(test)]

@@ -12,6 +12,21 @@ pub(crate) fn row_lengths(batch: &RecordBatch) -> Vec<u64> {
     lengths
 }
 
+/// Returns the names of the columns of `batch` whose values take fewer than `bytes`.
+pub(super) fn columns_below(batch: &RecordBatch, bytes: u64) -> Vec<String> {
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns());
+    let is_below = |column: &dyn Array| {
+        let mut lengths = vec![0; column.len()];
+        add_lengths(column, &mut lengths);
+        lengths.iter().sum::<u64>() < bytes
+    };
+    columns
+        .filter(|(_, column)| is_below(column))
+        .map(|(field, _)| field.name().clone())
+        .collect()
+}
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "every type without inner lengths is a number of at most 8 bytes"

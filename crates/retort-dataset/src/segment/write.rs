@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{
@@ -13,7 +13,7 @@ use parquet::file::properties::{
 use parquet::schema::types::ColumnPath;
 use retort_types::{CampaignId, Digest};
 
-use super::size::row_lengths;
+use super::size::columns_below;
 use crate::DatasetError;
 use crate::schema::{self, Table};
 
@@ -23,8 +23,9 @@ const CREATED_BY: &str = "retort-dataset";
 /// Level 3: level 1 and 9 differ from it by 1 % in size and 20 % in time on recorded replies.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Bytes of values below which a file is not compressed. What it says of its columns takes 10 KB
-/// anyway, and preparing to compress each column, and to read it, costs more than its rows do.
+/// Bytes of values below which a file, or a column of a segment, is not compressed. What a file says
+/// of its columns takes 10 KB anyway, repeated values are told once as it is, and preparing to
+/// compress a column, and to read it, costs more time and memory than so few values are worth.
 const COMPRESSED_BYTES: u64 = 64 << 10;
 
 /// Most rows of a row group: with 1 to 2 KB a row, what dataset viewers recommend (100 to 300 MB).
@@ -120,6 +121,10 @@ pub(crate) fn properties(
     rows: usize,
     bytes: u64,
 ) -> WriterProperties {
+    builder(table, metadata, rows, bytes).build()
+}
+
+fn builder(table: Table, metadata: &Metadata, rows: usize, bytes: u64) -> WriterPropertiesBuilder {
     let compression = if bytes < COMPRESSED_BYTES {
         Compression::UNCOMPRESSED
     } else {
@@ -141,7 +146,29 @@ pub(crate) fn properties(
             builder = builder.set_column_dictionary_enabled(column_path(column), false);
         }
     }
-    with_bloom_filter(builder, table, rows).build()
+    with_bloom_filter(builder, table, rows)
+}
+
+/// Returns how the segment with these rows is written.
+fn properties_of(
+    table: Table,
+    metadata: &Metadata,
+    batch: &RecordBatch,
+) -> parquet::errors::Result<WriterProperties> {
+    let mut builder = builder(table, metadata, batch.num_rows(), u64::MAX);
+    let small = columns_below(batch, COMPRESSED_BYTES);
+    let leaves = ArrowSchemaConverter::new().convert(&table.schema())?;
+    for leaf in leaves.columns() {
+        let path = leaf.path();
+        if path
+            .parts()
+            .first()
+            .is_some_and(|name| small.contains(name))
+        {
+            builder = builder.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
+        }
+    }
+    Ok(builder.build())
 }
 
 fn with_bloom_filter(
@@ -185,10 +212,8 @@ pub fn encode(
     plan_hash: Digest,
 ) -> Result<Encoded, DatasetError> {
     let metadata = Metadata::of(campaign, plan_hash).with_software();
-    let values = row_lengths(batch).iter().sum();
-    let properties = properties(table, &metadata, batch.num_rows(), values);
     let bytes =
-        to_parquet(table, batch, properties).map_err(DatasetError::parquet(table.as_str()))?;
+        to_parquet(table, batch, &metadata).map_err(DatasetError::parquet(table.as_str()))?;
     Ok(Encoded {
         bytes: bytes.into(),
         rows: u64::try_from(batch.num_rows()).unwrap_or(u64::MAX),
@@ -198,9 +223,43 @@ pub fn encode(
 fn to_parquet(
     table: Table,
     batch: &RecordBatch,
-    properties: WriterProperties,
+    metadata: &Metadata,
 ) -> parquet::errors::Result<Vec<u8>> {
+    let properties = properties_of(table, metadata, batch)?;
     let mut writer = ArrowWriter::try_new(Vec::new(), table.schema(), Some(properties))?;
     writer.write(batch)?;
     writer.into_inner()
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+    use super::*;
+    use crate::rows;
+    use crate::testing::{answer, campaign_id, plan_hash};
+
+    #[test]
+    fn columns_are_compressed_where_they_hold_much() {
+        let records: Vec<_> = (0..1_000).map(|n| answer(n, &"text ".repeat(30))).collect();
+        let batch = rows::responses(&records).unwrap();
+        let file = encode(Table::Responses, &batch, &campaign_id(), plan_hash()).unwrap();
+        let reader = SerializedFileReader::new(file.bytes).unwrap();
+        let columns = reader.metadata().row_group(0).columns();
+        let is_compressed = |name: &str| {
+            let column = columns
+                .iter()
+                .find(|column| column.column_path().string() == name)
+                .unwrap();
+            column.compression() != Compression::UNCOMPRESSED
+        };
+        for (name, expected) in [
+            ("response_text", true),
+            ("model", false),
+            ("latency_ms", false),
+            ("messages.list.element.content", false),
+        ] {
+            assert_eq!(is_compressed(name), expected, "{name}");
+        }
+    }
 }

@@ -80,6 +80,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
+    use retort_types::reply::TopToken;
     use retort_types::{AttemptRecord, PromptInput};
     use serde::Deserialize;
 
@@ -143,6 +144,35 @@ mod tests {
         write(&newer, &mut bytes).unwrap();
         let older = Older { old: 7, gone: None };
         assert_eq!(read::<Older>(&bytes), Ok(older));
+    }
+
+    #[test]
+    fn alternatives_are_read_with_names_and_without() {
+        #[derive(Serialize)]
+        struct Named<'a> {
+            token: &'a str,
+            bytes: Option<Vec<u8>>,
+            logprob: f32,
+        }
+        for bytes in [None, Some(vec![0, 255])] {
+            let expected = TopToken {
+                token: "é".into(),
+                bytes: bytes.as_deref().map(Into::into),
+                logprob: -0.5,
+            };
+            round_trip(&expected);
+            let named = Named {
+                token: "é",
+                bytes,
+                logprob: -0.5,
+            };
+            let mut written = Vec::new();
+            write(&named, &mut written).unwrap();
+            assert_eq!(read::<TopToken>(&written), Ok(expected.clone()));
+            let json = serde_json::to_string(&expected).unwrap();
+            assert!(json.starts_with(r#"{"token":"é","#), "{json}");
+            assert_eq!(serde_json::from_str::<TopToken>(&json).unwrap(), expected);
+        }
     }
 
     #[test]

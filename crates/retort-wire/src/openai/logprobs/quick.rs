@@ -190,7 +190,8 @@ fn told<'a>(
             })
         }
         Field::Top => top(cursor),
-        _ => None,
+        // Told before.
+        Field::Token | Field::Logprob | Field::Bytes => None,
     })?;
     Some(told)
 }

@@ -90,6 +90,18 @@ impl Shape {
             Dialect::Cohere => "x-debug-trace-id",
         }
     }
+
+    /// Returns the header that tells how long a provider took, in milliseconds.
+    pub(crate) const fn time_header(self) -> Option<&'static str> {
+        match self.dialect() {
+            Dialect::Openai | Dialect::Responses => Some("openai-processing-ms"),
+            Dialect::Anthropic
+            | Dialect::Google
+            | Dialect::Amazon
+            | Dialect::Cohere
+            | Dialect::Ollama => None,
+        }
+    }
 }
 
 /// A request's endpoint, with what its path says.

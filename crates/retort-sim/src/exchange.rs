@@ -24,6 +24,8 @@ struct Exchange<'a> {
     provider: &'a ProviderState,
     request: &'a Request,
     call: &'a Call,
+    /// When the request was read.
+    begun: Duration,
     /// The model, once it is known.
     model: Option<&'a ModelState>,
     admitted: bool,
@@ -58,6 +60,7 @@ pub(crate) async fn serve(
         provider,
         request,
         call,
+        begun: now,
         model: None,
         admitted: false,
         ended: false,
@@ -245,6 +248,10 @@ impl<'a> Exchange<'a> {
         let mut headers = admitted.headers.clone();
         let id = format!("req_{:016x}", facts.id);
         headers.push((asked.shape.id_header(), id));
+        if let Some(name) = asked.shape.time_header() {
+            let held = self.shared.now().saturating_sub(self.begun);
+            headers.push((name, held.as_millis().to_string()));
+        }
         Answer {
             shape: asked.shape,
             headers,

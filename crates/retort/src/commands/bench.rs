@@ -14,6 +14,7 @@ mod world;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use arrow::array::{ArrayRef, AsArray as _};
 use retort_dataset::schema::Table as Rows;
 use retort_dataset::{Store, snapshot};
 use retort_types::CampaignId;
@@ -53,6 +54,9 @@ struct Side {
     /// The latency without it, row by row.
     #[serde(skip_serializing_if = "Option::is_none")]
     host_ms: Option<Waits>,
+    /// How long the server says that it held each request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_ms: Option<Waits>,
 }
 
 /// A side while it runs.
@@ -146,7 +150,7 @@ fn turn_line(crawls: &[Side], loops: &[Side]) -> String {
 
 fn table(sides: &[(&str, &[Side])]) -> String {
     let mut table = Table::new(
-        "lrrrrrrrr",
+        "lrrrrrrrrr",
         &[
             "",
             "CPU ms/request",
@@ -157,6 +161,7 @@ fn table(sides: &[(&str, &[Side])]) -> String {
             "latency ms p50/p99",
             "lag",
             "without it",
+            "server held",
         ],
     );
     for (name, runs) in sides {
@@ -178,6 +183,7 @@ fn table(sides: &[(&str, &[Side])]) -> String {
             told(&|side| side.latency_ms),
             told(&|side| side.lag_ms),
             told(&|side| side.host_ms),
+            told(&|side| side.held_ms),
         ]);
     }
     table.to_string()
@@ -265,6 +271,7 @@ async fn crawl(world: &World, args: &Throughput, turn: u32) -> Result<Side, Fail
     side.latency_ms = Some(told.latency);
     side.lag_ms = Some(told.lag);
     side.host_ms = Some(told.host);
+    side.held_ms = Some(told.held);
     Ok(side)
 }
 
@@ -355,6 +362,7 @@ async fn watch(
             latency_ms: None,
             lag_ms: None,
             host_ms: None,
+            held_ms: None,
         });
     }
     Err(Failure::new("a side took more than an hour"))
@@ -370,6 +378,8 @@ struct Told {
     lag: Waits,
     /// How long they took without that.
     host: Waits,
+    /// How long the server held them, as its headers say.
+    held: Waits,
 }
 
 async fn timings(world: &World, id: &str) -> Result<Told, Failure> {
@@ -380,7 +390,16 @@ async fn timings(world: &World, id: &str) -> Result<Told, Failure> {
     };
     let columns = ["client_queue_ms", "latency_ms", "client_lag_ms"];
     let mut told: [Vec<f64>; 3] = Default::default();
-    for batch in snapshot.rows(Rows::Responses, &columns).collect().await? {
+    let mut held = Vec::new();
+    let wanted = [columns.as_slice(), &["response_headers"]].concat();
+    for batch in snapshot.rows(Rows::Responses, &wanted).collect().await? {
+        held.extend(
+            batch
+                .column_by_name("response_headers")
+                .map(held_ms)
+                .into_iter()
+                .flatten(),
+        );
         for (name, values) in columns.iter().zip(&mut told) {
             let column = batch.column_by_name(name);
             let column = column.and_then(|column| {
@@ -396,10 +415,21 @@ async fn timings(world: &World, id: &str) -> Result<Told, Failure> {
     let host = latency.iter().zip(&lag).map(|(all, late)| all - late);
     Ok(Told {
         host: Waits::of(host.collect()),
+        held: Waits::of(held),
         queue: Waits::of(queue),
         latency: Waits::of(latency),
         lag: Waits::of(lag),
     })
+}
+
+/// Returns how long the server held the requests of a column of headers.
+fn held_ms(headers: &ArrayRef) -> Vec<f64> {
+    let pairs = headers.as_list::<i32>().values().as_struct();
+    let [names, values] = [0, 1].map(|at| pairs.column(at).as_string::<i32>());
+    let told = names.iter().zip(values);
+    told.filter(|(name, _)| *name == Some("openai-processing-ms"))
+        .filter_map(|(_, value)| value?.parse().ok())
+        .collect()
 }
 
 /// Measures how a pace is kept, or a limit found.

@@ -9,15 +9,12 @@ pub(crate) mod family;
 pub(crate) mod lineage;
 mod measure;
 pub(crate) mod tls;
+mod told;
 mod world;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, AsArray as _};
-use retort_dataset::schema::Table as Rows;
-use retort_dataset::{Store, snapshot};
-use retort_types::CampaignId;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -27,6 +24,7 @@ use crate::cli::{BenchPace, Throughput};
 use crate::failure::{FAILED, Failure};
 use crate::output::{self, Table, line, note};
 use measure::{Waits, cpu_seconds, median, peak_rss_mb};
+use told::{Told, timings};
 use world::{Server, World, asked, is_stored, this_program, words_of};
 
 /// How often a running side is looked at: a thousandth of the CPU of ten seconds.
@@ -366,70 +364,6 @@ async fn watch(
         });
     }
     Err(Failure::new("a side took more than an hour"))
-}
-
-/// What the rows of a crawl tell of its times.
-struct Told {
-    /// How late requests were sent.
-    queue: Waits,
-    /// How long answers took.
-    latency: Waits,
-    /// How late their ends were read.
-    lag: Waits,
-    /// How long they took without that.
-    host: Waits,
-    /// How long the server held them, as its headers say.
-    held: Waits,
-}
-
-async fn timings(world: &World, id: &str) -> Result<Told, Failure> {
-    let store = Store::open(&world.path("data").display().to_string())?;
-    let campaign = CampaignId::new(id).map_err(Failure::usage)?;
-    let Some(snapshot) = snapshot::latest(&store, &campaign).await? else {
-        return Err(Failure::new("the crawl left no snapshot"));
-    };
-    let columns = ["client_queue_ms", "latency_ms", "client_lag_ms"];
-    let mut told: [Vec<f64>; 3] = Default::default();
-    let mut held = Vec::new();
-    let wanted = [columns.as_slice(), &["response_headers"]].concat();
-    for batch in snapshot.rows(Rows::Responses, &wanted).collect().await? {
-        held.extend(
-            batch
-                .column_by_name("response_headers")
-                .map(held_ms)
-                .into_iter()
-                .flatten(),
-        );
-        for (name, values) in columns.iter().zip(&mut told) {
-            let column = batch.column_by_name(name);
-            let column = column.and_then(|column| {
-                column
-                    .as_any()
-                    .downcast_ref::<arrow::array::Float64Array>()
-                    .cloned()
-            });
-            values.extend(column.iter().flatten().map(Option::unwrap_or_default));
-        }
-    }
-    let [queue, latency, lag] = told;
-    let host = latency.iter().zip(&lag).map(|(all, late)| all - late);
-    Ok(Told {
-        host: Waits::of(host.collect()),
-        held: Waits::of(held),
-        queue: Waits::of(queue),
-        latency: Waits::of(latency),
-        lag: Waits::of(lag),
-    })
-}
-
-/// Returns how long the server held the requests of a column of headers.
-fn held_ms(headers: &ArrayRef) -> Vec<f64> {
-    let pairs = headers.as_list::<i32>().values().as_struct();
-    let [names, values] = [0, 1].map(|at| pairs.column(at).as_string::<i32>());
-    let told = names.iter().zip(values);
-    told.filter(|(name, _)| *name == Some("openai-processing-ms"))
-        .filter_map(|(_, value)| value?.parse().ok())
-        .collect()
 }
 
 /// Measures how a pace is kept, or a limit found.

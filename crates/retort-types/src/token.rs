@@ -166,6 +166,7 @@ mod tests {
     #[test]
     fn texts_and_bytes_of_any_length_are_kept_as_they_are() {
         assert_eq!(std::mem::size_of::<TokenText>(), 24);
+        assert_eq!(std::mem::size_of::<TokenBytes>(), 24);
         for length in 0..60 {
             let text: String = "aé\u{1f600}".chars().cycle().take(length).collect();
             let kept = TokenText::from(text.as_str());

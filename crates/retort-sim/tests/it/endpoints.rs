@@ -13,8 +13,6 @@ async fn chat_answers_in_the_usual_shape() {
     assert_eq!(reply.header("content-type"), Some("application/json"));
     assert_eq!(reply.header("date"), Some("Mon, 21 Sep 2026 14:13:20 GMT"));
     assert!(reply.header("x-request-id").is_some());
-    let held = reply.header("openai-processing-ms").unwrap();
-    assert!(held.parse::<u64>().unwrap() < 10_000, "{held}");
     let json = reply.json();
     assert_eq!(json["object"], "chat.completion");
     assert_eq!(json["model"], "m");

@@ -199,8 +199,6 @@ impl Drafted for Assembler {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use proptest::sample::Index;
     use serde_json::json;
 
     use super::*;
@@ -270,20 +268,19 @@ mod tests {
         assert!(check(&text).draft.tokens.list.is_empty());
     }
 
-    proptest! {
-        #[test]
-        fn no_damage_is_read_over(
-            place: Index,
-            new in prop::option::of(r#"[\[\]{},:"\\0-9.eE+\-tn é\x01]"#),
-            keeps: bool,
-        ) {
-            let choice = json!({ "message": { "content": "a\"" },
-                "logprobs": { "content": [token("a\""), token("\u{e9}")], "refusal": null } });
-            let mut text: Vec<char> = json!({ "choices": [choice] }).to_string().chars().collect();
-            let place = place.index(text.len());
-            let end = if keeps { place } else { place + 1 };
-            text.splice(place..end, new.iter().flat_map(|new| new.chars()));
-            check(&text.into_iter().collect::<String>());
+    #[test]
+    fn no_damage_is_read_over() {
+        let choice = json!({ "message": { "content": "a\"" },
+            "logprobs": { "content": [token("a\"")], "refusal": null } });
+        let whole: Vec<char> = json!({ "choices": [choice] }).to_string().chars().collect();
+        let new = "[]{},:\"\\0123.eE+-tn \u{e9}\u{1}".chars().map(Some);
+        let new: Vec<Option<char>> = new.chain([None]).collect();
+        for place in 0..whole.len() {
+            for (new, taken) in new.iter().flat_map(|new| [(new, 0), (new, 1)]) {
+                let mut text = whole.clone();
+                text.splice(place..place + taken, *new);
+                check(&text.into_iter().collect::<String>());
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the rows of a crawl tell of its times.
+//! Reads the times of a crawl from its snapshot.
 
 use arrow::array::{ArrayRef, AsArray as _};
 use retort_dataset::schema::Table as Rows;
